@@ -1,0 +1,1 @@
+"""chaosfw: chaos engineering as pytest."""

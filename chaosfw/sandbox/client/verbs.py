@@ -1,0 +1,73 @@
+"""
+The verbs every component of the sandbox speaks to an API server, ours or a real one.
+
+Used by the controllers, the scheduler and the kubelet; implemented by ``client.local`` (no socket) and ``client.http``.
+Resources are named by their plural, with the group where it is not the core one: ``"pods"``, ``"deployments.apps"``,
+``"endpointslices.discovery.k8s.io"``, ``"leases.coordination.k8s.io"``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Literal, Protocol
+
+Object = dict[str, Any]
+"""A Kubernetes object as JSON. The only place where untyped data is right: its shape is the API's, not ours."""
+
+PatchStyle = Literal["merge", "json", "strategic"]
+
+
+class ApiError(Exception):
+    """A Status of kind Failure: ``code`` (HTTP), ``reason`` (``NotFound``, ``Conflict``, ``Invalid`` …), ``message``, ``details``."""
+
+    def __init__(self, code: int, reason: str, message: str, *, details: Object | None = None) -> None:
+        super().__init__(f"{code} {reason}: {message}")
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.details = details or {}
+
+
+class Client(Protocol):
+    """Answers are fresh copies: callers may change what they get. Every refusal is an :class:`ApiError`."""
+
+    async def get(self, resource: str, name: str, *, namespace: str = "") -> Object: ...
+
+    async def list(self, resource: str, *, namespace: str = "", labels: str = "", fields: str = "") -> tuple[list[Object], str]:
+        """The items and the resourceVersion of the list. No namespace: all of them."""
+        ...
+
+    def watch(self, resource: str, *, since: str, namespace: str = "", labels: str = "", fields: str = "") -> AsyncIterator[tuple[str, Object]]:
+        """``(ADDED | MODIFIED | DELETED | BOOKMARK, object)`` after ``since``; raises ApiError 410 when that is too old."""
+        ...
+
+    async def create(self, resource: str, body: Object, *, namespace: str = "") -> Object: ...
+
+    async def replace(self, resource: str, name: str, body: Object, *, namespace: str = "", subresource: str = "") -> Object: ...
+
+    async def patch(
+        self, resource: str, name: str, body: Any, *, namespace: str = "", subresource: str = "", style: PatchStyle = "merge"
+    ) -> Object: ...
+
+    async def delete(
+        self, resource: str, name: str, *, namespace: str = "", uid: str = "", grace: int | None = None, propagation: str = ""
+    ) -> Object: ...
+
+    async def evict(self, name: str, *, namespace: str) -> Object: ...
+
+
+class PodDoor(Protocol):
+    """What a kubelet offers the API server for one node or for all: the log subresource (exec comes later)."""
+
+    def logs(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        follow: bool = False,
+        previous: bool = False,
+        tail: int | None = None,
+        since_seconds: float | None = None,
+        timestamps: bool = False,
+    ) -> AsyncIterator[bytes]: ...
