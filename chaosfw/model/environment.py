@@ -1,0 +1,60 @@
+"""Declared places that may be touched, and the things found in them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from chaosfw.model.load import Endpoint
+from chaosfw.model.struct import Noun
+
+
+class Target(Noun, frozen=True, kw_only=True):
+    """One thing found in an environment that a fault will hit or that an undo record is about."""
+
+    kind: str
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    zone: str = ""
+    node: str = ""
+
+    def __str__(self) -> str:
+        place = f" in {self.zone}" if self.zone else ""
+        return f"{self.kind} {self.namespace + '/' if self.namespace else ''}{self.name}{place}"
+
+
+class Limits(Noun, frozen=True, kw_only=True):
+    """Blast radius. A share (0.34) or a count; None: not limited."""
+
+    pods: float | int | None = 0.34
+    nodes: float | int | None = 1
+    zones: float | int | None = 1
+    budget: float | None = 0.05
+    """Largest planned share of the SLO window's error budget that one run may cost."""
+    protect: tuple[str, ...] = ("chaos=never",)
+    """Label selectors; whatever matches is never hit."""
+
+
+class Identity(Noun, frozen=True, kw_only=True):
+    """Who the environment says it is: the UID of kube-system and the API server. Compared before the first fault."""
+
+    server: str = ""
+    uid: str = ""
+
+
+class Environment(Noun, frozen=True, kw_only=True):
+    """A declared place. ``namespaces`` are the only ones that may be touched (empty in the sandbox: all but kube-*)."""
+
+    name: str
+    kind: Literal["sandbox", "kubernetes"]
+    identity: Identity = Identity()
+    namespaces: dict[str, str] = {}
+    endpoints: tuple[Endpoint, ...] = ()
+    zones: tuple[str, ...] = ()
+    limits: Limits = Limits()
+    kubeconfig: str = ""
+    """Path of the kubeconfig written for this run; empty where there is no cluster."""
+    state: str = ""
+    """Directory of this environment's ledger and lock."""
+    profile: str = ""
+    """Time profile of a sandbox, printed wherever its figures are."""

@@ -1,0 +1,275 @@
+"""
+What happened in one run, in figures: a pure fold of journal and samples. ``analysis`` makes it and judges it, ``store``
+keeps it, ``reporting`` reads nothing else.
+"""
+
+from __future__ import annotations
+
+from chaosfw.model.environment import Target
+from chaosfw.model.event import Phase
+from chaosfw.model.fault import Bound, UndoRecord
+from chaosfw.model.load import Generator, Seal
+from chaosfw.model.plan import Plan, Refusal
+from chaosfw.model.struct import Json, Noun
+from chaosfw.model.verdict import Judgement
+
+
+class Span(Noun, frozen=True, kw_only=True):
+    """An interval of instants, ns CLOCK_MONOTONIC. ``last`` None: still open when the run ended."""
+
+    first: int
+    last: int | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        return None if self.last is None else (self.last - self.first) / 1e9
+
+
+class PhaseSpan(Noun, frozen=True, kw_only=True):
+    phase: Phase
+    span: Span
+
+
+class Counts(Noun, frozen=True, kw_only=True):
+    """Requests: ``intended = ok + bad + unknown``; ``by`` counts outcomes by name, ``slow`` the ok ones above the SLO's latency."""
+
+    intended: int = 0
+    good: int = 0
+    bad: int = 0
+    unknown: int = 0
+    slow: int = 0
+    by: dict[str, int] = {}
+
+
+class Quantiles(Noun, frozen=True, kw_only=True):
+    """Nearest rank, in seconds, failures as +inf (None in JSON); ``n`` samples. ``good`` are the same without failures."""
+
+    n: int = 0
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    max: float | None = None
+    good_p50: float | None = None
+    good_p95: float | None = None
+    good_p99: float | None = None
+
+
+class PhaseLoad(Noun, frozen=True, kw_only=True):
+    """The load of one phase, by intended start."""
+
+    phase: Phase
+    counts: Counts
+    quantiles: Quantiles
+
+
+class Outage(Noun, frozen=True, kw_only=True):
+    """One SLI outage or hypothesis excursion. Instants as intervals: the truth lies inside the brackets."""
+
+    what: str
+    """The SLI's name, or ``hypothesis``."""
+    onset: Span
+    end: Span | None
+    """None: not recovered when the observation ended."""
+    bad: int = 0
+    relapses: int = 0
+    judged: bool = True
+
+
+class Second(Noun, frozen=True, kw_only=True):
+    """One bucket of the time axis, for pictures."""
+
+    at: int
+    width: float
+    """Seconds."""
+    good: int = 0
+    bad: int = 0
+    unknown: int = 0
+    p50: float | None = None
+    p95: float | None = None
+
+
+class Round(Noun, frozen=True, kw_only=True):
+    """One evaluation of the hypothesis, for pictures and for coverage."""
+
+    due: int
+    at: int
+    ok: bool | None
+    phase: Phase
+
+
+class ProbeLine(Noun, frozen=True, kw_only=True):
+    """One probe over the run: its evaluations and the worst value."""
+
+    name: str
+    tolerance: str
+    evaluations: int = 0
+    true: int = 0
+    false: int = 0
+    unknown: int = 0
+    first_false: int | None = None
+    last_value: Json = None
+    worst_value: Json = None
+    error: str = ""
+
+
+class ActionLine(Noun, frozen=True, kw_only=True):
+    """One action over the run."""
+
+    name: str
+    fault: str
+    provider: str
+    targets: tuple[Target, ...] = ()
+    changes: tuple[str, ...] = ()
+    called: int | None = None
+    returned: int | None = None
+    ok: bool | None = None
+    error: str = ""
+    proven: int | None = None
+    """F_proof: the first proof that held."""
+    proofs: int = 0
+    refuted: int = 0
+    unseen: int = 0
+    victims: tuple[str, ...] = ()
+
+
+class Mark(Noun, frozen=True, kw_only=True):
+    """Something on the time axis: a fault, a heal, a cluster event, a halt."""
+
+    at: int
+    what: str
+    kind: str
+
+
+class Price(Noun, frozen=True, kw_only=True):
+    """What the run cost of the error budget, as shares; low and high because unknowns count once as good and once as bad."""
+
+    bad_low: float
+    bad_high: float
+    budget: float
+    """Requests (or seconds) that the budget of the window holds."""
+    share_low: float
+    share_high: float
+    denominator: str
+
+
+class Recovery(Noun, frozen=True, kw_only=True):
+    """Time to recover or to mitigate, seconds, as an interval. ``within`` the deadline that was claimed; None: did not end."""
+
+    kind: str
+    low: float | None
+    high: float | None
+    within: float
+
+
+class LoadLine(Noun, frozen=True, kw_only=True):
+    """The load of the run and the state of its generator."""
+
+    generator: Generator
+    endpoint: str
+    url: str
+    seal: Seal | None
+    sealed: bool
+    """The samples on disk are those that the seal names."""
+    total: Counts
+    phases: tuple[PhaseLoad, ...]
+    tainted: int = 0
+    missing: int = 0
+    resolution: float = 0.0
+    """Smallest total outage that this load can see, in seconds: 3 / rate."""
+    success_gap: float | None = None
+    """Largest distance between the ends of consecutive successes, in seconds."""
+    reason: str = ""
+
+
+class Record(Noun, frozen=True, kw_only=True):
+    """One run. ``schema`` grows when a reader of the older one would misread it."""
+
+    schema: int = 1
+    run: str
+    title: str
+    slug: str
+    plan: Plan | None
+    refusals: tuple[Refusal, ...] = ()
+    blocked_by: str = ""
+    started: int = 0
+    ended: int = 0
+    wall: int = 0
+    """Wall clock at ``started``, ns since the epoch: a label."""
+    phases: tuple[PhaseSpan, ...] = ()
+    fault_call: int | None = None
+    fault_proof: int | None = None
+    heal_call: int | None = None
+    heal_proof: int | None = None
+    bound: tuple[Bound, ...] = ()
+    actions: tuple[ActionLine, ...] = ()
+    probes: tuple[ProbeLine, ...] = ()
+    rounds: tuple[Round, ...] = ()
+    load: LoadLine | None = None
+    axis: tuple[Second, ...] = ()
+    outages: tuple[Outage, ...] = ()
+    recovery: tuple[Recovery, ...] = ()
+    price: Price | None = None
+    served: dict[str, int] = {}
+    undo: tuple[UndoRecord, ...] = ()
+    healed_by: str = ""
+    halted: str = ""
+    contaminated: tuple[str, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    body: str = "never-ran"
+    body_message: str = ""
+    audited: bool = False
+    residue: tuple[str, ...] | None = None
+    foreign: tuple[str, ...] = ()
+    audit_took: float = 0.0
+    sealed: bool = False
+    """The journal ends with a seal that fits it."""
+    versions: dict[str, str] = {}
+    settings: dict[str, Json] = {}
+    judgement: Judgement = Judgement()
+
+
+class GameDay(Noun, frozen=True, kw_only=True):
+    """One pytest invocation: what ``gameday.json`` holds."""
+
+    schema: int = 1
+    name: str
+    started: int
+    """Wall clock, ns since the epoch."""
+    ended: int = 0
+    environment: str = ""
+    environment_kind: str = ""
+    profile: str = ""
+    command: str = ""
+    seed: int = 0
+    versions: dict[str, str] = {}
+    settings: dict[str, Json] = {}
+    runs: tuple[RunLine, ...] = ()
+    exit_code: int | None = None
+
+
+class RunLine(Noun, frozen=True, kw_only=True):
+    """One experiment of a game day, as the first screen shows it."""
+
+    run: str
+    folder: str
+    title: str
+    test: str
+    verdict: str
+    """``held``, ``deviated``, ``inconclusive``, ``refused``, ``blocked`` or ``planned``."""
+    sentence: str
+    safety: str = "unknown"
+    toolkit: str = ""
+    """The outcome name that Chaos Toolkit 2026 would give."""
+    lost: int = 0
+    unknown: int = 0
+    samples: int = 0
+    sealed: bool = False
+    outage: float | None = None
+    p95_before: float | None = None
+    p95_during: float | None = None
+    recovered: float | None = None
+    allowed: float | None = None
+    price: float | None = None
+    audit_took: float = 0.0
+    broke: str = ""
+    reasons: tuple[str, ...] = ()

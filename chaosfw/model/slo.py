@@ -1,0 +1,51 @@
+"""Objectives: what is promised to users (SLO), and what is accepted while a fault is in (Objective)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from chaosfw.model.struct import Noun
+
+
+class LatencyLimit(Noun, frozen=True, kw_only=True):
+    """At least ``quantile`` of all requests are good and take at most ``limit`` seconds."""
+
+    quantile: float
+    limit: float
+
+    def __str__(self) -> str:
+        return f"p{self.quantile * 100:g} ≤ {self.limit * 1000:g} ms"
+
+
+class SLO(Noun, frozen=True, kw_only=True):
+    """
+    Prices a run; it is not a limit on two minutes of it. ``availability`` is a share (0.999), ``window`` in seconds,
+    ``requests_per_window`` the declared traffic that the budget is counted over (0: the load's own rate over the window).
+    """
+
+    name: str
+    availability: float
+    latency: tuple[LatencyLimit, ...] = ()
+    window: float = 30 * 86400.0
+    requests_per_window: float = 0.0
+
+    @property
+    def limit(self) -> float | None:
+        """The latency above which one request counts as bad, in seconds; None when the SLO names none."""
+        return max((one.limit for one in self.latency), default=None)
+
+
+class Objective(Noun, frozen=True, kw_only=True):
+    """A limit on one SLI in one named phase: the degradation that is accepted."""
+
+    sli: Literal["availability", "latency"]
+    target: float
+    """A share of requests: for availability the good ones, for latency those within ``limit`` (0.95 for p95)."""
+    limit: float = 0.0
+    """Latency limit in seconds; 0 for availability."""
+    endpoint: str = ""
+
+    def __str__(self) -> str:
+        if self.sli == "availability":
+            return f"availability ≥ {self.target * 100:g} %"
+        return f"p{self.target * 100:g} ≤ {self.limit * 1000:g} ms"
