@@ -5,12 +5,12 @@ behind which name; tests put fakes here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from chaosfw.model.activity import Action, Provider
-from chaosfw.model.environment import Environment, Target
+from chaosfw.model.environment import Environment
 from chaosfw.model.event import AnyEvent
 from chaosfw.model.fault import Bound, Proof, Reverted, Undo, UndoRecord
 from chaosfw.model.load import Endpoint, Generator, Load, Seal
@@ -49,10 +49,10 @@ class Answer(Noun, frozen=True, kw_only=True):
 
 
 class Executor(Protocol):
-    """Runs calls in a child process, several at once. Answers are delivered to the ``deliver`` given at its making, from a thread."""
+    """Runs calls in a child process, several at once."""
 
-    def submit(self, call: ProviderCall | KindCall) -> int:
-        """A ticket; its Answer comes later, or never if the child is killed."""
+    def submit(self, call: ProviderCall | KindCall, then: Callable[[Answer], None]) -> int:
+        """A ticket. ``then`` gets its Answer, from a thread; a child that dies answers all that is pending with an error."""
         ...
 
     def kill(self) -> tuple[int, ...]:
@@ -94,7 +94,9 @@ class FaultKind(Protocol):
 
     def bitten(self, bound: Bound) -> Proof: ...
 
-    def revert(self, undo: Undo, *, epoch: int) -> Reverted: ...
+    def revert(self, record: UndoRecord, *, epoch: int) -> Reverted:
+        """One attempt. The record's state tells whether the fault was ever seen to be in."""
+        ...
 
     def healed(self, undo: Undo) -> Proof: ...
 
@@ -207,9 +209,3 @@ class Watcher(Protocol):
     """Told what happens, for progress lines and reports. Never raises, never blocks for long."""
 
     def saw(self, event: AnyEvent) -> None: ...
-
-
-class TargetsFound(Noun, frozen=True, kw_only=True):
-    """Instances behind an endpoint at preflight."""
-
-    instances: tuple[Target, ...]

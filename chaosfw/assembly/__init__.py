@@ -1,0 +1,1 @@
+"""The only room that knows which name means which class: catalogue, environments, sessions."""

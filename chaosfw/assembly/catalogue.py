@@ -1,0 +1,117 @@
+"""
+What drivers there are: FaultKinds by name and by the provider function they adorn, auditors, and the dispatch that the
+executor's child uses; imported only there, because it imports every driver. Third parties add kinds by the entry point group ``chaosfw.faults``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import entry_points
+
+import msgspec
+
+from chaosfw.drivers.kubernetes import look
+from chaosfw.drivers.kubernetes.audit import KubernetesAuditor
+from chaosfw.drivers.kubernetes.cluster import here
+from chaosfw.drivers.kubernetes.cordon import Cordon, Drain, ZoneDrain
+from chaosfw.drivers.kubernetes.kill import Kill
+from chaosfw.drivers.toolkit import calls
+from chaosfw.drivers.toolkit.plain import Plain
+from chaosfw.errors import UsageError
+from chaosfw.model.activity import Action, PythonProvider
+from chaosfw.model.environment import Environment
+from chaosfw.model.fault import Bound, Undo, UndoRecord
+from chaosfw.model.struct import Json, to_json
+from chaosfw.ports import FaultKind, KindCall, ProviderCall
+
+PLAIN = Plain()
+WARM = (
+    "chaosfw.drivers.kubernetes.cordon",
+    "chaosfw.drivers.kubernetes.audit",
+    "chaosk8s.pod.actions",
+    "chaosk8s.pod.probes",
+    "chaosk8s.node.actions",
+)
+"""Modules that the executor imports before the first experiment, so that no import falls into a measured phase."""
+
+
+@cache
+def kinds() -> dict[str, FaultKind]:
+    """FaultKinds by name and version."""
+    found: list[FaultKind] = [PLAIN, Kill(), Cordon(), Drain(), ZoneDrain()]
+    for point in entry_points(group="chaosfw.faults"):
+        found.append(point.load()())
+    return {kind.name: kind for kind in found}
+
+
+def kind_for(action: Action) -> FaultKind:
+    """The kind that adorns the action's provider; the plain one when nobody does."""
+    if isinstance(action.provider, PythonProvider):
+        for kind in kinds().values():
+            if action.provider.name in kind.functions:
+                return kind
+    return PLAIN
+
+
+def provider_call(request: ProviderCall) -> Json:
+    """Runs in the executor: one activity through chaoslib."""
+    return calls.call(request)
+
+
+def kind_call(request: KindCall) -> Json:
+    """Runs in the executor: one verb of a FaultKind, or one look at the environment."""
+    verb = _VERBS.get(request.verb)
+    if verb is None:
+        raise UsageError(f"unknown verb {request.verb!r} for {request.kind}", hint="verbs: " + ", ".join(sorted(_VERBS)))
+    return verb(request.kind, request.data)
+
+
+def _bind(kind: str, data: Json) -> Json:
+    action = msgspec.convert(data["action"], Action)
+    environment = msgspec.convert(data["environment"], Environment)
+    adorned = kinds()[kind] if kind else kind_for(action)
+    return to_json(adorned.bind(action, environment, seed=data["seed"], run=data["run"]))
+
+
+def _bitten(kind: str, data: Json) -> Json:
+    return to_json(_known(kind).bitten(msgspec.convert(data, Bound)))
+
+
+def _revert(kind: str, data: Json) -> Json:
+    return to_json(_known(kind).revert(msgspec.convert(data["record"], UndoRecord), epoch=data["epoch"]))
+
+
+def _healed(kind: str, data: Json) -> Json:
+    return to_json(_known(kind).healed(msgspec.convert(data, Undo)))
+
+
+def _snapshot(kind: str, data: Json) -> Json:
+    environment = msgspec.convert(data, Environment)
+    return dict(KubernetesAuditor().snapshot(environment)) if environment.kubeconfig else {}
+
+
+def _facts(kind: str, data: Json) -> Json:
+    return to_json(look.facts(here()))
+
+
+def _ping(kind: str, data: Json) -> Json:
+    """The canary: the environment answers to these credentials."""
+    return to_json(look.identity(here()))
+
+
+_VERBS: dict[str, Callable[[str, Json], Json]] = {
+    "bind": _bind,
+    "bitten": _bitten,
+    "revert": _revert,
+    "healed": _healed,
+    "snapshot": _snapshot,
+    "facts": _facts,
+    "identity": _ping,
+}
+
+
+def _known(kind: str) -> FaultKind:
+    if kind in kinds():
+        return kinds()[kind]
+    raise UsageError(f"unknown fault kind {kind!r}", hint="known here: " + ", ".join(sorted(kinds())))

@@ -1,0 +1,133 @@
+"""
+Requests to one API server as raw JSON, with the credentials of the run's own kubeconfig.
+
+The kubernetes package configures the connection (certificates, exec credential plugins); its models are not used, because
+they cost seconds for a few thousand pods and refuse what other servers send. Used by everything in this room and by the
+activities; knows nothing of faults.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+from kubernetes import config
+
+from chaosfw.errors import DriverError, EnvironmentTrouble
+from chaosfw.model.struct import Json
+
+Object = dict[str, Any]
+TIMEOUT = 5.0
+"""Seconds that one request may take: an API server that needs longer is not one to hold a fault on."""
+
+
+class Answered(DriverError):
+    """The server answered with a failure Status: ``code`` and ``reason`` are its own."""
+
+    def __init__(self, code: int, status: Object) -> None:
+        self.code = code
+        self.reason = str(status.get("reason", ""))
+        self.details: Object = status.get("details") or {}
+        super().__init__(f"{code} {self.reason}: {status.get('message', '')}")
+
+
+class Cluster:
+    """One API server. Safe to use from several threads."""
+
+    def __init__(self, kubeconfig: str) -> None:
+        self.kubeconfig = kubeconfig
+        self._client = config.new_client_from_config(config_file=kubeconfig)
+        self._configuration = self._client.configuration
+        self._pool: urllib3.PoolManager = self._client.rest_client.pool_manager
+        self.server: str = self._configuration.host
+
+    def get(self, path: str, **query: Any) -> Object:
+        return self._send("GET", path, query=query)
+
+    def items(self, path: str, **query: Any) -> list[Object]:
+        """All items of a list, page by page."""
+        found: list[Object] = []
+        page: Object = {}
+        while not found or page.get("metadata", {}).get("continue"):
+            token = page.get("metadata", {}).get("continue")
+            page = self.get(path, limit=500, **({"continue": token} if token else {}), **query)
+            found += page.get("items") or []
+            if not page.get("metadata", {}).get("continue"):
+                break
+        return found
+
+    def find(self, path: str) -> Object | None:
+        """The object, or None where there is none."""
+        try:
+            return self.get(path)
+        except Answered as answer:
+            if answer.code == 404:
+                return None
+            raise
+
+    def patch(self, path: str, body: Json) -> Object:
+        """A merge patch; with ``metadata.resourceVersion`` in it a compare-and-swap (409 when it moved)."""
+        return self._send("PATCH", path, body=body, content="application/merge-patch+json")
+
+    def post(self, path: str, body: Json) -> Object:
+        return self._send("POST", path, body=body)
+
+    def delete(self, path: str, body: Json = None) -> Object:
+        return self._send("DELETE", path, body=body)
+
+    def _send(
+        self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Json = None, content: str = "application/json"
+    ) -> Object:
+        url = self.server + path + ("?" + urlencode(query) if query else "")
+        headers = {"Accept": "application/json", **self._authorization()}
+        if body is not None:
+            headers["Content-Type"] = content
+        try:
+            answer = self._pool.request(
+                method, url, body=None if body is None else json.dumps(body).encode(), headers=headers, timeout=TIMEOUT, retries=False
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as trouble:
+            raise EnvironmentTrouble(f"{method} {path}: the API server at {self.server} does not answer: {trouble}") from trouble
+        parsed = _parsed(answer.data)
+        if answer.status >= 400:
+            raise Answered(answer.status, parsed)
+        return parsed
+
+    def _authorization(self) -> dict[str, str]:
+        if self._configuration.refresh_api_key_hook is not None:
+            self._configuration.refresh_api_key_hook(self._configuration)
+        for name in ("authorization", "BearerToken"):
+            if value := self._configuration.get_api_key_with_prefix(name):
+                return {"Authorization": value}
+        basic = self._configuration.get_basic_auth_token()
+        return {"Authorization": basic} if self._configuration.username and basic else {}
+
+
+_clusters: dict[str, Cluster] = {}
+_guard = threading.Lock()
+
+
+def here() -> Cluster:
+    """The cluster of this process: the one of ``KUBECONFIG``, which the run's executor has set to its own file."""
+    kubeconfig = os.environ.get("KUBECONFIG", "")
+    if not kubeconfig:
+        raise EnvironmentTrouble(
+            "no cluster is declared here: KUBECONFIG is not set", hint="activities of chaosfw never fall back to ~/.kube/config"
+        )
+    with _guard:
+        if kubeconfig not in _clusters:
+            _clusters[kubeconfig] = Cluster(kubeconfig)
+        return _clusters[kubeconfig]
+
+
+def _parsed(data: bytes) -> Object:
+    try:
+        value = json.loads(data or b"{}")
+    except ValueError:
+        return {"message": data[:300].decode(errors="replace")}
+    return value if isinstance(value, dict) else {"value": value}

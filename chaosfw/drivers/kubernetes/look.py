@@ -1,0 +1,211 @@
+"""
+Reads of pods, nodes, endpoints and budgets, and what they say: the questions that kinds, activities and audit ask.
+
+Always fresh from the API server. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from chaosfw.drivers.kubernetes.cluster import Cluster, Object
+from chaosfw.errors import UsageError
+from chaosfw.model.environment import Identity, Target
+from chaosfw.model.facts import BudgetFacts, Facts, NodeFacts, PodFacts
+
+MARK = "chaosfw.dev/fault"
+"""Annotation that a fault of ours leaves on the object it changed: run, record, epoch, before, ours, expiry."""
+ZONE = "topology.kubernetes.io/zone"
+
+
+def pods(cluster: Cluster, *, namespace: str = "", selector: str = "", node: str = "") -> list[Object]:
+    """Pods by namespace (none: all), label selector and node."""
+    query = {"labelSelector": selector} if selector else {}
+    if node:
+        query["fieldSelector"] = f"spec.nodeName={node}"
+    path = f"/api/v1/namespaces/{namespace}/pods" if namespace else "/api/v1/pods"
+    return cluster.items(path, **query)
+
+
+def nodes(cluster: Cluster, *, selector: str = "") -> list[Object]:
+    return cluster.items("/api/v1/nodes", **({"labelSelector": selector} if selector else {}))
+
+
+def workload(cluster: Cluster, *, kind: str, name: str, namespace: str) -> Object:
+    """A Deployment, StatefulSet or DaemonSet. Raises UsageError naming those that there are."""
+    path = f"/apis/apps/v1/namespaces/{namespace}/{kind}s"
+    if found := cluster.find(f"{path}/{name}"):
+        return found
+    there = ", ".join(sorted(one["metadata"]["name"] for one in cluster.items(path))) or "none"
+    raise UsageError(f"there is no {kind} {name!r} in namespace {namespace!r}", hint=f"{kind}s there: {there}")
+
+
+def pods_of(cluster: Cluster, *, kind: str, name: str, namespace: str) -> list[Object]:
+    """The pods of a workload, oldest name first."""
+    selector = workload(cluster, kind=kind, name=name, namespace=namespace)["spec"]["selector"]
+    return sorted(pods(cluster, namespace=namespace, selector=selector_text(selector)), key=name_of)
+
+
+def selector_text(selector: Object) -> str:
+    """A LabelSelector as the query string that the API takes."""
+    parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    for rule in selector.get("matchExpressions") or []:
+        key, operator, values = rule["key"], rule["operator"], ",".join(rule.get("values") or [])
+        words = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key, "DoesNotExist": f"!{key}"}
+        parts.append(words[operator])
+    return ",".join(parts)
+
+
+def name_of(thing: Object) -> str:
+    return str(thing["metadata"]["name"])
+
+
+def uid_of(thing: Object) -> str:
+    return str(thing["metadata"].get("uid", ""))
+
+
+def is_terminating(thing: Object) -> bool:
+    return bool(thing["metadata"].get("deletionTimestamp"))
+
+
+def is_finished(pod: Object) -> bool:
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def is_ready(thing: Object) -> bool:
+    """The Ready condition of a pod or a node; a pod that terminates is not ready."""
+    conditions = thing.get("status", {}).get("conditions") or []
+    return not is_terminating(thing) and any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def owner(thing: Object) -> tuple[str, str]:
+    """Kind and name of the controller that would put it back; empty where there is none."""
+    for reference in thing["metadata"].get("ownerReferences") or []:
+        if reference.get("controller"):
+            return str(reference["kind"]), str(reference["name"])
+    return "", ""
+
+
+def mark_on(thing: Object) -> Object | None:
+    """The mark of a fault of ours, None where there is none. A mark that cannot be read is still a mark."""
+    text = (thing["metadata"].get("annotations") or {}).get(MARK)
+    if text is None:
+        return None
+    try:
+        mark = json.loads(text)
+    except ValueError:
+        return {"unreadable": text}
+    return mark if isinstance(mark, dict) else {"unreadable": text}
+
+
+def zone_of(node: Object) -> str:
+    return str((node["metadata"].get("labels") or {}).get(ZONE, ""))
+
+
+def zones_by_node(cluster: Cluster) -> dict[str, str]:
+    return {name_of(node): zone_of(node) for node in nodes(cluster)}
+
+
+def pod_target(pod: Object, zones: dict[str, str]) -> Target:
+    node = pod["spec"].get("nodeName", "")
+    return Target(
+        kind="pod", name=name_of(pod), namespace=pod["metadata"]["namespace"], uid=uid_of(pod), node=node, zone=zones.get(node, "")
+    )
+
+
+def node_target(node: Object) -> Target:
+    return Target(kind="node", name=name_of(node), uid=uid_of(node), zone=zone_of(node), node=name_of(node))
+
+
+def ready_endpoints(cluster: Cluster, namespace: str) -> set[str]:
+    """Uids of the pods that any EndpointSlice of the namespace offers as ready."""
+    slices = cluster.items(f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices")
+    return {
+        endpoint["targetRef"]["uid"]
+        for one in slices
+        for endpoint in one.get("endpoints") or []
+        if (endpoint.get("conditions") or {}).get("ready", True) and endpoint.get("targetRef", {}).get("uid")
+    }
+
+
+def identity(cluster: Cluster) -> Identity:
+    """Who the cluster is: the uid of kube-system outlives every upgrade."""
+    return Identity(server=cluster.server, uid=uid_of(cluster.get("/api/v1/namespaces/kube-system")))
+
+
+def facts(cluster: Cluster) -> Facts:
+    """Everything that the guards judge, in one look."""
+    found_nodes = nodes(cluster)
+    zones = {name_of(node): zone_of(node) for node in found_nodes}
+    found_pods = [pod for pod in pods(cluster) if not is_finished(pod)]
+    return Facts(
+        identity=identity(cluster),
+        nodes=tuple(
+            NodeFacts(
+                target=node_target(node),
+                labels=node["metadata"].get("labels") or {},
+                ready=is_ready(node),
+                schedulable=not node["spec"].get("unschedulable"),
+            )
+            for node in found_nodes
+        ),
+        pods=tuple(
+            PodFacts(
+                target=pod_target(pod, zones),
+                labels=pod["metadata"].get("labels") or {},
+                workload=_workload_words(pod),
+                ready=is_ready(pod),
+            )
+            for pod in found_pods
+        ),
+        budgets=tuple(_budget(budget, found_pods) for budget in cluster.items("/apis/policy/v1/poddisruptionbudgets")),
+        marks=tuple(f"node {name_of(node)}" for node in found_nodes if mark_on(node) is not None),
+    )
+
+
+def _workload_words(pod: Object) -> str:
+    """``deployment shop/myapp`` for a pod of its ReplicaSet: the template hash is the set's last part."""
+    kind, name = owner(pod)
+    if not kind:
+        return ""
+    deployed = kind == "ReplicaSet" and "pod-template-hash" in (pod["metadata"].get("labels") or {})
+    return (
+        f"deployment {pod['metadata']['namespace']}/{name.rpartition('-')[0]}"
+        if deployed
+        else f"{kind.lower()} {pod['metadata']['namespace']}/{name}"
+    )
+
+
+def _budget(budget: Object, all_pods: Iterable[Object]) -> BudgetFacts:
+    namespace = budget["metadata"]["namespace"]
+    wanted = budget["spec"].get("selector") or {}
+    covered = [
+        pod for pod in all_pods if pod["metadata"]["namespace"] == namespace and selects(wanted, pod["metadata"].get("labels") or {})
+    ]
+    return BudgetFacts(
+        namespace=namespace,
+        name=name_of(budget),
+        allowed=int(budget.get("status", {}).get("disruptionsAllowed", 0)),
+        covers=tuple(uid_of(pod) for pod in covered),
+    )
+
+
+def selects(selector: Object, labels: dict[str, str]) -> bool:
+    """Whether a LabelSelector accepts these labels. An empty one accepts all, as policy/v1 says."""
+    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    return all(_rule_holds(rule, labels) for rule in selector.get("matchExpressions") or [])
+
+
+def _rule_holds(rule: Object, labels: dict[str, str]) -> bool:
+    key, values = rule["key"], rule.get("values") or []
+    match rule["operator"]:
+        case "In":
+            return labels.get(key) in values
+        case "NotIn":
+            return labels.get(key) not in values
+        case "Exists":
+            return key in labels
+        case _:
+            return key not in labels

@@ -1,0 +1,1 @@
+"""The seam to chaoslib: the only room that imports it."""

@@ -1,0 +1,107 @@
+"""
+Calls a provider the way Chaos Toolkit does: ``run_activity`` for one activity, ``within_tolerance`` where only it can judge.
+
+Called in the executor. Its Runner is not used: it exits 0 when an action fails, and keeps its own idea of a verdict.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chaoslib.activity import run_activity
+from chaoslib.configuration import load_configuration
+from chaoslib.exceptions import ActivityFailed
+from chaoslib.hypothesis import within_tolerance
+from chaoslib.secret import load_secrets
+
+from chaosfw.errors import DriverError
+from chaosfw.model.activity import HttpProvider, ProcessProvider, PythonProvider
+from chaosfw.model.struct import Json
+from chaosfw.model.tolerance import ToolkitTolerance
+from chaosfw.ports import ProviderCall
+
+BODY = 20_000
+"""Longest text of a value that is kept, in characters: a journal is not a place for whole pages."""
+
+
+def call(request: ProviderCall) -> Json:
+    """The provider's value. Raises DriverError with the driver's own words."""
+    configuration = load_configuration(request.configuration)
+    secrets = load_secrets(request.secrets, configuration)
+    activity = to_toolkit(request)
+    try:
+        value = run_activity(activity, configuration, secrets)
+    except ActivityFailed as failed:
+        raise DriverError(str(failed)) from failed
+    if isinstance(request.tolerance, ToolkitTolerance):
+        tolerated = within_tolerance(request.tolerance.value, value, configuration=configuration, secrets=secrets)
+        value = {"tolerated": bool(tolerated), "value": value}
+    return redacted(shortened(value), secrets)
+
+
+def to_toolkit(request: ProviderCall) -> dict[str, Any]:
+    """The activity in Chaos Toolkit's own words."""
+    activity: dict[str, Any] = {"type": "probe" if request.probe else "action", "name": request.name}
+    if isinstance(request.tolerance, ToolkitTolerance):
+        activity["tolerance"] = request.tolerance.value
+    activity["provider"] = _provider(request)
+    return activity
+
+
+def _provider(request: ProviderCall) -> dict[str, Any]:
+    provider = request.provider
+    if isinstance(provider, PythonProvider):
+        made: dict[str, Any] = {"type": "python", "module": provider.module, "func": provider.func, "arguments": dict(provider.arguments)}
+        if provider.secrets:
+            made["secrets"] = list(provider.secrets)
+        return made
+    if isinstance(provider, HttpProvider):
+        made = {
+            "type": "http",
+            "url": provider.url,
+            "method": provider.method,
+            "timeout": provider.timeout,
+            "verify_tls": provider.verify_tls,
+        }
+        return made | {key: value for key, value in (("headers", provider.headers), ("arguments", provider.arguments)) if value}
+    if isinstance(provider, ProcessProvider):
+        made = {"type": "process", "path": provider.path, "timeout": provider.timeout}
+        return made | ({"arguments": provider.arguments} if provider.arguments else {})
+    raise DriverError(f"{request.name!r} reads the load, which only the runner can")
+
+
+def shortened(value: Json) -> Json:
+    """The value with long texts cut, marked as such."""
+    if isinstance(value, str) and len(value) > BODY:
+        return value[:BODY] + f"… ({len(value)} characters)"
+    if isinstance(value, dict):
+        return {key: shortened(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [shortened(one) for one in value]
+    return value
+
+
+def redacted(value: Json, secrets: Json) -> Json:
+    """The value with every secret replaced wherever its text appears."""
+    hidden = sorted(_texts(secrets), key=len, reverse=True)
+    return _hide(value, hidden) if hidden else value
+
+
+def _hide(value: Json, hidden: list[str]) -> Json:
+    if isinstance(value, str):
+        for secret in hidden:
+            value = value.replace(secret, "•••")
+        return value
+    if isinstance(value, dict):
+        return {key: _hide(one, hidden) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hide(one, hidden) for one in value]
+    return value
+
+
+def _texts(secrets: Json) -> set[str]:
+    if isinstance(secrets, str):
+        return {secrets} if len(secrets) > 3 else set()
+    if isinstance(secrets, dict):
+        return set().union(*(_texts(one) for one in secrets.values())) if secrets else set()
+    return set()

@@ -1,0 +1,219 @@
+"""
+The parent's side of an executor: starts the child, sends calls, hands answers to whoever asked, and kills it.
+
+Drivers never run in the pytest process: a Python provider has no timeout and cannot be cancelled, so the only fence against
+a driver that wakes up later is the death of its process. Called by ``assembly``; leaves what the calls mean alone.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from chaosfw.errors import DriverError
+from chaosfw.executor.wire import Ready, Reply, Request
+from chaosfw.model.struct import Json, encode
+from chaosfw.ports import Answer, KindCall, ProviderCall
+from chaosfw.timing import Clock
+
+Call = ProviderCall | KindCall
+MARK = "CHAOSFW_EXECUTOR"
+"""Environment variable that every process started by an executor inherits: how the fence finds those that left its group."""
+DYING = 5.0
+"""Seconds that a killed process may take to disappear before the fence reports failure."""
+
+
+class ExecutorChild:
+    """One child. ``warm`` names modules that it imports before it says READY; ``env`` is added to ours."""
+
+    def __init__(self, *, clock: Clock, env: Mapping[str, str], warm: Sequence[str] = (), log: Path, role: str) -> None:
+        self._clock = clock
+        self._token = f"{role}-{secrets.token_hex(8)}"
+        self._pending: dict[int, Callable[[Answer], None]] = {}
+        self._guard = threading.Lock()
+        self._next = 0
+        self._ready = threading.Event()
+        self._log = log
+        self._dead = False
+        self.about: Ready | None = None
+        read, write = os.pipe()
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "chaosfw.processes.executor", str(write), *warm],
+                stdin=subprocess.PIPE,
+                stdout=errors,
+                stderr=errors,
+                pass_fds=[write],
+                start_new_session=True,
+                env={**os.environ, **env, MARK: self._token},
+            )
+        os.close(write)
+        assert self._process.stdin is not None
+        self._requests: IO[bytes] = self._process.stdin
+        self._reader = threading.Thread(target=self._read, args=(os.fdopen(read, "rb"),), name=f"chaosfw-{role}", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The child's process id, which is its process group as well."""
+        return self._process.pid
+
+    @property
+    def token(self) -> str:
+        """What its descendants carry in their environment."""
+        return self._token
+
+    def wait_ready(self, timeout: float = 30.0) -> Ready:
+        """Blocks until the child serves. Raises DriverError with the tail of its output."""
+        if not self._ready.wait(timeout) or self.about is None:
+            raise DriverError("the executor did not start", hint=f"its last words:\n{self._tail()}")
+        return self.about
+
+    def submit(self, call: Call, then: Callable[[Answer], None]) -> int:
+        with self._guard:
+            self._next += 1
+            ticket = self._next
+            self._pending[ticket] = then
+        try:
+            with self._guard:
+                self._requests.write(encode(Request(ticket=ticket, call=call)) + b"\n")
+                self._requests.flush()
+        except (OSError, ValueError):
+            self._answer(self._lost(ticket))
+        return ticket
+
+    def kill(self) -> tuple[int, ...]:
+        killed = [self.pid] if self._process.poll() is None else []
+        _kill_group(self.pid)
+        stragglers = kill_marked(self._token, clock=self._clock)
+        self._process.wait(timeout=DYING)
+        self._close_pipes()
+        return (*killed, *stragglers)
+
+    def close(self) -> None:
+        """Ends the child through end of file; kills it when it does not go."""
+        try:
+            self._requests.close()
+        except OSError:
+            pass  # it died first: nothing left to close
+        try:
+            self._process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            pass  # a driver is stuck: the kill below is for it
+        self.kill()
+
+    def _close_pipes(self) -> None:
+        try:
+            self._requests.close()
+        except OSError:
+            pass  # unsent bytes for a dead child
+        self._reader.join(timeout=DYING)
+
+    def _read(self, replies: IO[bytes]) -> None:
+        decoder = msgspec.json.Decoder(Reply)
+        with replies:
+            for line in replies:
+                reply = decoder.decode(line)
+                if isinstance(reply, Ready):
+                    self.about = reply
+                    self._ready.set()
+                else:
+                    self._answer(reply)
+        self._dead = True
+        self._ready.set()
+        for ticket in list(self._pending):
+            self._answer(self._lost(ticket))
+
+    def _answer(self, answer: Answer) -> None:
+        with self._guard:
+            then = self._pending.pop(answer.ticket, None)
+        if then is not None:
+            then(answer)
+
+    def _lost(self, ticket: int) -> Answer:
+        now = self._clock.monotonic_ns()
+        return Answer(ticket=ticket, began=now, ended=now, error="ExecutorGone: the executor ended before it answered", hint=self._tail(3))
+
+    def _tail(self, lines: int = 15) -> str:
+        text = self._log.read_text(errors="replace") if self._log.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
+
+
+class PatientCaller:
+    """One call at a time and waited for: ports.Caller over an executor."""
+
+    def __init__(self, executor: ExecutorChild) -> None:
+        self._executor = executor
+
+    def kind(self, kind: str, verb: str, data: Json, *, timeout: float) -> Json:
+        return self._wait(KindCall(kind=kind, verb=verb, data=data), f"{kind} {verb}", timeout)
+
+    def provider(self, call: ProviderCall, *, timeout: float) -> Json:
+        return self._wait(call, call.name, timeout)
+
+    def _wait(self, call: Call, what: str, timeout: float) -> Json:
+        arrived = threading.Event()
+        answers: list[Answer] = []
+
+        def then(answer: Answer) -> None:
+            answers.append(answer)
+            arrived.set()
+
+        self._executor.submit(call, then)
+        if not arrived.wait(timeout):
+            raise DriverError(f"{what} gave no answer within {timeout:g} s")
+        if answers[0].error:
+            raise DriverError(answers[0].error, hint=answers[0].hint)
+        return answers[0].value
+
+
+def kill_marked(token: str, *, clock: Clock) -> tuple[int, ...]:
+    """Kills every process that carries ``token`` in its environment, whatever group or session it moved to; awaits their exit."""
+    killed: list[int] = []
+    until = clock.monotonic_ns() + int(DYING * 1e9)
+    while found := _marked(token):
+        for pid in found:
+            _kill(pid)
+            killed.append(pid)
+        if clock.monotonic_ns() > until:
+            raise DriverError(f"processes {found} do not die", hint="a process in uninterruptible sleep; look at its /proc/PID/stack")
+        clock.sleep(0.002)
+    return tuple(dict.fromkeys(killed))
+
+
+def _marked(token: str) -> list[int]:
+    needle = f"{MARK}={token}".encode()
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _carries(entry, needle)]
+
+
+def _carries(entry: Path, needle: bytes) -> bool:
+    try:
+        if needle not in (entry / "environ").read_bytes().split(b"\0"):
+            return False
+        state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False  # gone meanwhile, or not ours to look at
+    return state not in ("Z", "X")
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # it was quicker
+
+
+def _kill_group(pgid: int) -> None:
+    try:
+        os.killpg(pgid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # the whole group is gone
