@@ -1,0 +1,199 @@
+"""
+What a new or changed object gets from the rest of the cluster: addresses, accounts, tolerations, priorities.
+
+Called by the verbs between defaults and checks. It reads the store and never writes to it; a refusal is an ApiError.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from chaosfw.sandbox.apiserver import errors
+from chaosfw.sandbox.apiserver.store import Store
+from chaosfw.sandbox.client.verbs import Object
+from chaosfw.sandbox.kinds import pods
+from chaosfw.sandbox.kinds.cluster import NAMESPACE
+from chaosfw.sandbox.kinds.network import SERVICE
+from chaosfw.sandbox.kinds.row import Kind, invalid, items, read
+
+ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+"""Random suffixes: no vowels and no look-alikes, so that no words appear."""
+
+ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+NODE_PORTS = range(30000, 32768)
+TOLERATION_SECONDS = 300
+_NODE_TROUBLE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+
+
+def random_suffix(length: int = 5) -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+
+
+class Admission:
+    """One method a kind; kinds without one pass."""
+
+    def __init__(self, store: Store, *, service_cidr: str) -> None:
+        self._store = store
+        self._network = ipaddress.ip_network(service_cidr)
+        self._create: dict[str, Callable[[Object], None]] = {"pods": self._pod, "services": self._service}
+        self._update: dict[str, Callable[[Object, Object], None]] = {"services": self._changed_service, "pods": self._changed_pod}
+
+    def create(self, row: Kind, obj: Object) -> None:
+        if row.namespaced:
+            self._namespace_takes(row, obj)
+        if handler := self._create.get(row.resource):
+            handler(obj)
+
+    def update(self, row: Kind, new: Object, old: Object) -> None:
+        if handler := self._update.get(row.resource):
+            handler(new, old)
+
+    # --- namespaces
+
+    def _namespace_takes(self, row: Kind, obj: Object) -> None:
+        name = obj["metadata"]["namespace"]
+        namespace = self._store.get("namespaces", ("", name))
+        if namespace is None:
+            raise errors.not_found(NAMESPACE, name)
+        if read(namespace.obj, "metadata.deletionTimestamp"):
+            why = f"unable to create new content in namespace {name} because it is being terminated"
+            refusal = errors.forbidden(row, obj["metadata"]["name"], why)
+            refusal.details["causes"] = [
+                {"reason": "NamespaceTerminating", "message": f"namespace {name} is being terminated", "field": "metadata.namespace"}
+            ]
+            raise refusal
+
+    # --- pods
+
+    def _pod(self, pod: Object) -> None:
+        spec = pod["spec"]
+        self._account(pod)
+        self._priority(pod)
+        tolerations = spec.setdefault("tolerations", [])
+        for key in _NODE_TROUBLE:
+            if not any(_tolerates(toleration, key) for toleration in tolerations):
+                tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": TOLERATION_SECONDS})
+
+    def _account(self, pod: Object) -> None:
+        spec, namespace = pod["spec"], pod["metadata"]["namespace"]
+        name = spec.setdefault("serviceAccountName", "default")
+        spec["serviceAccount"] = name
+        account = self._store.get("serviceaccounts", (namespace, name))
+        if account is None:
+            why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
+            raise errors.forbidden(pods.POD, pod["metadata"]["name"], why)
+        wanted = spec.get("automountServiceAccountToken", account.obj.get("automountServiceAccountToken", True))
+        if wanted:
+            _mount_account(spec)
+
+    def _priority(self, pod: Object) -> None:
+        spec = pod["spec"]
+        name = spec.get("priorityClassName")
+        if not name:
+            spec.setdefault("priority", 0)
+            spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+            return
+        found = self._store.get("priorityclasses.scheduling.k8s.io", ("", name))
+        if found is None:
+            raise errors.forbidden(pods.POD, pod["metadata"]["name"], f"no PriorityClass with name {name} was found")
+        spec["priority"] = found.obj.get("value", 0)
+        spec.setdefault("preemptionPolicy", found.obj.get("preemptionPolicy", "PreemptLowerPriority"))
+
+    def _changed_pod(self, new: Object, old: Object) -> None:
+        """A replacement that leaves out what the server filled in keeps it."""
+        for field in ("nodeName", "serviceAccountName", "serviceAccount", "priority", "preemptionPolicy", "tolerations", "volumes"):
+            if field in old["spec"]:
+                new["spec"].setdefault(field, old["spec"][field])
+
+    # --- services
+
+    def _service(self, service: Object) -> None:
+        spec = service["spec"]
+        if spec["type"] == "ExternalName":
+            return
+        if not spec.get("clusterIP"):
+            spec["clusterIP"] = self._free_address()
+        elif spec["clusterIP"] != "None":
+            self._check_address(service)
+        spec["clusterIPs"] = [spec["clusterIP"]]
+        self._node_ports(spec)
+
+    def _changed_service(self, new: Object, old: Object) -> None:
+        spec, before = new["spec"], old["spec"]
+        if spec["type"] == "ExternalName":
+            for field in ("clusterIP", "clusterIPs"):
+                spec.pop(field, None)
+            return
+        if not before.get("clusterIP"):
+            self._service(new)
+            return
+        spec.setdefault("clusterIP", before["clusterIP"])
+        spec["clusterIPs"] = [spec["clusterIP"]]
+        kept = {(port["port"], port["protocol"]): port.get("nodePort") for port in before.get("ports", ())}
+        for port in spec.get("ports") or ():
+            if spec["type"] != "ClusterIP" and kept.get((port["port"], port["protocol"])):
+                port.setdefault("nodePort", kept[(port["port"], port["protocol"])])
+        self._node_ports(spec)
+
+    def _taken(self, read_one: Callable[[Object], Iterator[Any]]) -> set[Any]:
+        return {value for found in self._store.all("services") for value in read_one(found.obj)}
+
+    def _free_address(self) -> str:
+        taken = self._taken(lambda service: iter([read(service, "spec.clusterIP")]))
+        for address in self._network.hosts():
+            if str(address) not in taken:
+                return str(address)
+        raise errors.ApiError(500, "InternalError", "Internal error occurred: failed to allocate a serviceIP: range is full")
+
+    def _check_address(self, service: Object) -> None:
+        wanted, name = service["spec"]["clusterIP"], service["metadata"]["name"]
+        if wanted in self._taken(lambda other: iter([read(other, "spec.clusterIP")])):
+            detail = "failed to allocate IP " + wanted + ": provided IP is already allocated"
+            raise errors.invalid(SERVICE, name, [invalid("spec.clusterIPs", [wanted], detail)])
+        try:
+            inside = ipaddress.ip_address(wanted) in self._network
+        except ValueError:
+            inside = False
+        if not inside:
+            detail = f"failed to allocate IP {wanted}: the provided IP ({wanted}) is not in the valid range. The range of valid IPs is {self._network}"
+            raise errors.invalid(SERVICE, name, [invalid("spec.clusterIPs", [wanted], detail)])
+
+    def _node_ports(self, spec: Object) -> None:
+        if spec["type"] not in ("NodePort", "LoadBalancer"):
+            return
+        taken = self._taken(lambda service: (port.get("nodePort") for port in items(service, "spec.ports")))
+        free = (number for number in NODE_PORTS if number not in taken)
+        for port in spec.get("ports") or ():
+            if not port.get("nodePort"):
+                port["nodePort"] = next(free)
+
+
+def _tolerates(toleration: Object, key: str) -> bool:
+    return toleration.get("key") in (key, None, "") and toleration.get("effect") in ("NoExecute", None, "")
+
+
+def _mount_account(spec: Object) -> None:
+    """The projected volume every real pod has, mounted where no container has something else already."""
+    name = f"kube-api-access-{random_suffix()}"
+    if any(volume.get("name", "").startswith("kube-api-access-") for volume in spec.get("volumes") or ()):
+        return
+    mounted = False
+    for container in pods.containers(spec):
+        mounts = container.setdefault("volumeMounts", [])
+        if all(mount.get("mountPath") != ACCOUNT_PATH for mount in mounts):
+            mounts.append({"name": name, "readOnly": True, "mountPath": ACCOUNT_PATH})
+            mounted = True
+    if mounted:
+        spec.setdefault("volumes", []).append({"name": name, "projected": {"sources": _account_sources(), "defaultMode": 420}})
+
+
+def _account_sources() -> list[Object]:
+    namespace = {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}
+    return [
+        {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [namespace]}},
+    ]

@@ -1,0 +1,103 @@
+"""
+Refusals in Kubernetes' own words, and their form on the wire.
+
+Every function makes an :class:`ApiError`; callers raise it. Clients parse these texts, so they are contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chaosfw.sandbox.client.verbs import ApiError, Object
+from chaosfw.sandbox.kinds.row import Cause, Kind
+
+
+def not_found(row: Kind, name: str) -> ApiError:
+    return ApiError(404, "NotFound", f'{row.resource} "{name}" not found', details=_of(row, name))
+
+
+def no_such_resource() -> ApiError:
+    return ApiError(404, "NotFound", "the server could not find the requested resource")
+
+
+def already_exists(row: Kind, name: str) -> ApiError:
+    return ApiError(409, "AlreadyExists", f'{row.resource} "{name}" already exists', details=_of(row, name))
+
+
+def conflict(row: Kind, name: str) -> ApiError:
+    why = "the object has been modified; please apply your changes to the latest version and try again"
+    return ApiError(409, "Conflict", f'Operation cannot be fulfilled on {row.resource} "{name}": {why}', details=_of(row, name))
+
+
+def precondition(row: Kind, name: str, *, field: str, wanted: str, have: str) -> ApiError:
+    why = f"Precondition failed: {field} in precondition: {wanted}, {field} in object meta: {have}"
+    return ApiError(409, "Conflict", f'Operation cannot be fulfilled on {row.resource} "{name}": {why}', details=_of(row, name))
+
+
+def invalid(row: Kind, name: str, causes: Sequence[Cause]) -> ApiError:
+    told = [f"{cause.field}: {cause.message}" for cause in causes]
+    listed = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
+    details: Object = {
+        "name": name,
+        "kind": row.kind,
+        "causes": [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes],
+    }
+    if row.group:
+        details["group"] = row.group
+    return ApiError(422, "Invalid", f'{row.qualified} "{name}" is invalid: {listed}', details=details)
+
+
+def bad_request(message: str) -> ApiError:
+    return ApiError(400, "BadRequest", message)
+
+
+def forbidden(row: Kind, name: str, why: str) -> ApiError:
+    return ApiError(403, "Forbidden", f'{row.resource} "{name}" is forbidden: {why}', details=_of(row, name))
+
+
+def expired(message: str) -> ApiError:
+    return ApiError(410, "Expired", message)
+
+
+def unauthorized() -> ApiError:
+    return ApiError(401, "Unauthorized", "Unauthorized")
+
+
+def method_not_allowed() -> ApiError:
+    return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+
+
+def unsupported_media_type(message: str) -> ApiError:
+    return ApiError(415, "UnsupportedMediaType", message)
+
+
+def too_many_requests(message: str, *, cause: str) -> ApiError:
+    """No retry-after: with it clients retry silently and a drain never says why it waits."""
+    details: Object = {"causes": [{"reason": "DisruptionBudget", "message": cause}]} if cause else {}
+    return ApiError(429, "TooManyRequests", message, details=details)
+
+
+def status_of(error: ApiError) -> Object:
+    """The Status a client reads."""
+    body: Object = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": error.message,
+        "reason": error.reason,
+    }
+    if error.details:
+        body["details"] = error.details
+    return {**body, "code": error.code}
+
+
+def deleted(row: Kind, name: str, uid: str) -> Object:
+    """The Status of a deletion that is done."""
+    details = {**_of(row, name), "uid": uid}
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+def _of(row: Kind, name: str) -> Object:
+    details = {"name": name, "kind": row.plural}
+    return {**details, "group": row.group} if row.group else details

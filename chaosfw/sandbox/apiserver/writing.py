@@ -1,0 +1,194 @@
+"""
+How a body becomes a stored object: metadata that only the server sets, fit to the type, defaults, admission, checks.
+
+Pure steps apart from admission, which reads the store. Called by the verbs for creations and for changes; it stores nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass, field
+
+from chaosfw.sandbox.apiserver import errors
+from chaosfw.sandbox.apiserver.admission import Admission, random_suffix
+from chaosfw.sandbox.client.verbs import Object
+from chaosfw.sandbox.kinds.row import Cause, Kind, invalid, read, required
+from chaosfw.sandbox.objects import moments, selectors
+from chaosfw.sandbox.schema import types
+from chaosfw.timing import SYSTEM
+
+_SERVER_ONLY = ("uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink", "managedFields")
+_KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "name", "namespace", "generateName")
+_SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+_LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+_PATH_SEGMENT = re.compile(r"^[^/%]+$")
+_SUBDOMAIN_RULE = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+_LABEL_RULE = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric "
+    "character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+_GENERATED_NAME_ROOM = 58
+
+
+@dataclass(slots=True)
+class Draft:
+    """An object on its way into the store, and what the client should be warned of."""
+
+    obj: Object
+    warnings: list[str] = field(default_factory=list)
+
+
+def now() -> str:
+    return moments.stamp(SYSTEM.wall_ns())
+
+
+def fit(row: Kind, body: Object, *, validation: str) -> Draft:
+    """Unknown fields: an error (Strict), a warning (Warn) or nothing (Ignore). Custom resources keep theirs."""
+    if not isinstance(body, dict):
+        raise errors.bad_request("the object provided is unrecognized (must be of type Object)")
+    for name, wanted in (("apiVersion", row.api_version), ("kind", row.kind)):
+        if body.get(name) not in (None, "", wanted):
+            said, ours = body.get(name), f"{row.kind}.{row.version}.{row.group}".rstrip(".")
+            raise errors.bad_request(f"{name} in the data ({said}) does not match the expected {name} ({wanted}) of {ours}")
+    try:
+        fitted = types.fit(body, row.type)
+        metadata = types.fit(body.get("metadata") or {}, types.by_name(types.OBJECT_META))
+    except types.MisfitError as error:
+        message = f"{row.kind} in version \"{row.version}\" cannot be handled as a {row.kind}: {error}"
+        raise errors.bad_request(message) from error
+    unknown = [f'unknown field "{name}"' for name in [*fitted.unknown, *(f"metadata.{name}" for name in metadata.unknown if row.custom)]]
+    if unknown and validation == "Strict":
+        raise errors.bad_request(f"strict decoding error: {', '.join(unknown)}")
+    obj = {**fitted.value, "apiVersion": row.api_version, "kind": row.kind, "metadata": metadata.value}
+    return Draft(obj, unknown if validation == "Warn" else [])
+
+
+def prepare_new(row: Kind, draft: Draft, *, namespace: str, admission: Admission) -> Object:
+    """A new object, complete but for its version."""
+    obj, metadata = draft.obj, draft.obj["metadata"]
+    if metadata.get("resourceVersion"):
+        raise errors.ApiError(500, "InternalError", "Internal error occurred: resourceVersion should not be set on objects to be created")
+    for name in _SERVER_ONLY:
+        metadata.pop(name, None)
+    _place(row, metadata, namespace)
+    _name(metadata)
+    metadata["uid"] = str(uuid.uuid4())
+    metadata["creationTimestamp"] = now()
+    if row.has_generation:
+        metadata["generation"] = 1
+    if row.has_status and not row.keeps_status_on_create:
+        obj.pop("status", None)
+    row.defaults(obj)
+    row.born(obj)
+    admission.create(row, obj)
+    row.defaults(obj)
+    _check(row, obj, None)
+    return _ordered(obj)
+
+
+def prepare_change(row: Kind, draft: Draft, old: Object, *, admission: Admission, status: bool = False) -> Object:
+    """A changed object: through the status door only the status changes, through the main one everything else."""
+    obj = draft.obj
+    if status:
+        obj = {**old, "status": obj.get("status") or {}}
+        row.defaults(obj)
+        return _ordered(obj)
+    metadata = obj["metadata"]
+    for name in (*_SERVER_ONLY, *_KEPT):
+        metadata.pop(name, None)
+    metadata.update({name: old["metadata"][name] for name in _KEPT if name in old["metadata"]})
+    if row.has_status:
+        obj.pop("status", None)
+        if "status" in old:
+            obj["status"] = old["status"]
+    if row.resource == "namespaces":
+        obj["spec"] = old["spec"]
+    row.defaults(obj)
+    admission.update(row, obj, old)
+    _check(row, obj, old)
+    if row.has_generation and _substance(obj) != _substance(old):
+        metadata["generation"] = old["metadata"].get("generation", 0) + 1
+    return _ordered(obj)
+
+
+def is_same(new: Object, old: Object) -> bool:
+    """Whether storing ``new`` would change nothing."""
+    return _unversioned(new) == _unversioned(old)
+
+
+def _unversioned(obj: Object) -> Object:
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}
+    return {**obj, "metadata": metadata}
+
+
+def _substance(obj: Object) -> Object:
+    return {key: value for key, value in obj.items() if key not in ("metadata", "status", "apiVersion", "kind")}
+
+
+def _ordered(obj: Object) -> Object:
+    first = {name: obj[name] for name in ("kind", "apiVersion", "metadata") if name in obj}
+    return {**first, **{name: value for name, value in obj.items() if name not in first}}
+
+
+def _place(row: Kind, metadata: Object, namespace: str) -> None:
+    if not row.namespaced:
+        metadata.pop("namespace", None)
+        return
+    if metadata.get("namespace") not in (None, "", namespace):
+        raise errors.bad_request(
+            f"the namespace of the provided object does not match the namespace sent on the request: {metadata['namespace']} != {namespace}"
+        )
+    metadata["namespace"] = namespace
+
+
+def _name(metadata: Object) -> None:
+    if not metadata.get("name") and metadata.get("generateName"):
+        metadata["name"] = metadata["generateName"][:_GENERATED_NAME_ROOM] + random_suffix()
+
+
+def _check(row: Kind, obj: Object, old: Object | None) -> None:
+    name = obj["metadata"].get("name", "")
+    causes = [*_check_metadata(row, obj["metadata"]), *row.validate(obj, old)]
+    if old is not None:
+        causes += _check_immutable(row, obj, old)
+    if causes:
+        raise errors.invalid(row, name, causes)
+
+
+def _check_immutable(row: Kind, obj: Object, old: Object) -> list[Cause]:
+    causes = []
+    for path in row.immutable:
+        before, after = read(old, path), read(obj, path)
+        if before not in (None, "") and before != after:
+            causes.append(Cause("FieldValueInvalid", path, f"Invalid value: {_as_go(after)}: field is immutable"))
+    return causes
+
+
+def _as_go(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ",".join(f'"{key}":{_as_go(item)}' for key, item in value.items()) + "}"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _check_metadata(row: Kind, metadata: Object) -> list[Cause]:
+    name = metadata.get("name", "")
+    if not name:
+        return [required("metadata.name", "name or generateName is required")]
+    causes: list[Cause] = []
+    form, rule = (_LABEL, _LABEL_RULE) if row.name_is_label else (_SUBDOMAIN, _SUBDOMAIN_RULE)
+    if row.group == "rbac.authorization.k8s.io":
+        form, rule = _PATH_SEGMENT, "may not contain '/' or '%'"
+    if len(name) > row.name_limit:
+        causes.append(invalid("metadata.name", name, f"must be no more than {row.name_limit} bytes"))
+    elif not form.match(name):
+        causes.append(invalid("metadata.name", name, rule))
+    for key, value in (metadata.get("labels") or {}).items():
+        if not selectors.is_label_key(key):
+            causes.append(invalid("metadata.labels", key, "name part must consist of alphanumeric characters, '-', '_' or '.'"))
+        if not selectors.is_label_value(value):
+            causes.append(invalid("metadata.labels", value, "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.'"))
+    return causes

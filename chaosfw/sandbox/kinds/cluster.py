@@ -1,0 +1,176 @@
+"""
+Rows of what a cluster is made of: namespaces, nodes, leases, configuration, accounts, budgets.
+"""
+
+from __future__ import annotations
+
+import base64
+
+from chaosfw.sandbox.client.verbs import Object
+from chaosfw.sandbox.kinds.row import AGE, NAME, Cause, Column, Kind, Subresource, invalid, items, read, text
+
+_ROLE = "node-role.kubernetes.io/"
+
+
+def _default_namespace(obj: Object) -> None:
+    labels = obj["metadata"].setdefault("labels", {})
+    labels["kubernetes.io/metadata.name"] = obj["metadata"].get("name", "")
+
+
+def _born_namespace(obj: Object) -> None:
+    obj["spec"] = {"finalizers": ["kubernetes"]}
+    obj["status"] = {"phase": "Active"}
+
+
+def _default_node(obj: Object) -> None:
+    obj.setdefault("spec", {})
+    status = obj.setdefault("status", {})
+    if capacity := status.get("capacity"):
+        status.setdefault("allocatable", dict(capacity))
+
+
+def _node_status(obj: Object, now: float) -> str:
+    ready = next((condition["status"] for condition in items(obj, "status.conditions") if condition["type"] == "Ready"), None)
+    words = [{"True": "Ready", "False": "NotReady", "Unknown": "NotReady"}.get(ready or "", "Unknown")]
+    if read(obj, "spec.unschedulable"):
+        words.append("SchedulingDisabled")
+    return ",".join(words)
+
+
+def _roles(obj: Object, now: float) -> str:
+    labels = read(obj, "metadata.labels", {})
+    return ",".join(sorted(key.removeprefix(_ROLE) for key in labels if key.startswith(_ROLE))) or "<none>"
+
+
+def _address(kind: str) -> Column:
+    def cell(obj: Object, now: float) -> str:
+        return next((address["address"] for address in items(obj, "status.addresses") if address["type"] == kind), "<none>")
+
+    return Column(kind.replace("IP", "-IP"), cell, wide=True)
+
+
+def _info(name: str, field: str) -> Column:
+    return Column(name, lambda obj, now: read(obj, f"status.nodeInfo.{field}") or "<unknown>", wide=True)
+
+
+def _default_secret(obj: Object) -> None:
+    obj.setdefault("type", "Opaque")
+    plain = obj.pop("stringData", None)
+    if plain:
+        encoded = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
+        obj["data"] = {**(obj.get("data") or {}), **encoded}
+
+
+def _check_immutable_data(new: Object, old: Object | None) -> list[Cause]:
+    if old is None or not old.get("immutable"):
+        return []
+    changed = [field for field in ("data", "binaryData") if new.get(field) != old.get(field)]
+    return [Cause("FieldValueForbidden", field, "Forbidden: field is immutable when `immutable` is set") for field in changed]
+
+
+def _data(obj: Object, now: float) -> int:
+    return len(obj.get("data") or ()) + len(obj.get("binaryData") or ())
+
+
+def _check_budget(new: Object, old: Object | None) -> list[Cause]:
+    spec = new.get("spec") or {}
+    if "minAvailable" in spec and "maxUnavailable" in spec:
+        return [invalid("spec", "{}", "minAvailable and maxUnavailable cannot be both set")]
+    return []
+
+
+def _born_budget(obj: Object) -> None:
+    obj["status"] = {"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0}
+
+
+NAMESPACE = Kind(
+    kind="Namespace",
+    plural="namespaces",
+    namespaced=False,
+    short=("ns",),
+    columns=(NAME, Column("Status", text("status.phase")), AGE),
+    fields={"status.phase": "status.phase"},
+    subresources=(Subresource("finalize", "Namespace", ("update",), "", "v1"),),
+    verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
+    defaults=_default_namespace,
+    born=_born_namespace,
+    name_limit=63,
+    name_is_label=True,
+)
+
+NODE = Kind(
+    kind="Node",
+    plural="nodes",
+    namespaced=False,
+    short=("no",),
+    columns=(
+        NAME,
+        Column("Status", _node_status),
+        Column("Roles", _roles),
+        AGE,
+        Column("Version", text("status.nodeInfo.kubeletVersion")),
+        _address("InternalIP"),
+        _address("ExternalIP"),
+        _info("OS-Image", "osImage"),
+        _info("Kernel-Version", "kernelVersion"),
+        _info("Container-Runtime", "containerRuntimeVersion"),
+    ),
+    fields={"spec.unschedulable": "spec.unschedulable"},
+    keeps_status_on_create=True,
+    defaults=_default_node,
+)
+
+LEASE = Kind(
+    kind="Lease",
+    plural="leases",
+    group="coordination.k8s.io",
+    columns=(NAME, Column("Holder", text("spec.holderIdentity")), AGE),
+    has_status=False,
+)
+
+CONFIG_MAP = Kind(
+    kind="ConfigMap",
+    plural="configmaps",
+    short=("cm",),
+    columns=(NAME, Column("Data", _data, type="integer"), AGE),
+    has_status=False,
+    validate=_check_immutable_data,
+)
+
+SECRET = Kind(
+    kind="Secret",
+    plural="secrets",
+    columns=(NAME, Column("Type", text("type")), Column("Data", _data, type="integer"), AGE),
+    fields={"type": "type"},
+    has_status=False,
+    defaults=_default_secret,
+    validate=_check_immutable_data,
+    immutable=("type",),
+)
+
+SERVICE_ACCOUNT = Kind(
+    kind="ServiceAccount",
+    plural="serviceaccounts",
+    short=("sa",),
+    columns=(NAME, Column("Secrets", lambda obj, now: len(obj.get("secrets") or ()), type="integer"), AGE),
+    has_status=False,
+    subresources=(Subresource("token", "TokenRequest", ("create",), "authentication.k8s.io", "v1"),),
+    answers_deleted_object=True,
+)
+
+BUDGET = Kind(
+    kind="PodDisruptionBudget",
+    plural="poddisruptionbudgets",
+    group="policy",
+    short=("pdb",),
+    columns=(
+        NAME,
+        Column("Min Available", lambda obj, now: str(read(obj, "spec.minAvailable", "N/A"))),
+        Column("Max Unavailable", lambda obj, now: str(read(obj, "spec.maxUnavailable", "N/A"))),
+        Column("Allowed Disruptions", lambda obj, now: int(read(obj, "status.disruptionsAllowed", 0)), type="integer"),
+        AGE,
+    ),
+    has_generation=True,
+    validate=_check_budget,
+    born=_born_budget,
+)

@@ -1,0 +1,116 @@
+"""
+CustomResourceDefinitions: their own row, and the row each of them makes at run time.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from chaosfw.sandbox.client.verbs import Object
+from chaosfw.sandbox.kinds.row import AGE, NAME, SCALE, Cause, Column, Kind, invalid, items, read, text
+from chaosfw.sandbox.objects import moments
+
+_INDEX = re.compile(r"\[(\d+)\]")
+
+
+def _defaults(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    names = spec.setdefault("names", {})
+    names.setdefault("singular", names.get("kind", "").lower())
+    names.setdefault("listKind", f"{names.get('kind', '')}List")
+    spec.setdefault("conversion", {"strategy": "None"})
+
+
+def _validate(new: Object, old: Object | None) -> list[Cause]:
+    spec, name = new["spec"], new["metadata"]["name"]
+    wanted = f"{read(spec, 'names.plural', '')}.{spec.get('group', '')}"
+    return [] if name == wanted else [invalid("metadata.name", name, f'must be spec.names.plural+"."+spec.group ({wanted})')]
+
+
+def _born(obj: Object) -> None:
+    stored = [version["name"] for version in items(obj, "spec.versions") if version.get("storage")]
+    made = obj["metadata"].get("creationTimestamp", "")
+    obj["status"] = {
+        "acceptedNames": obj["spec"]["names"],
+        "storedVersions": stored,
+        "conditions": [
+            _condition("NamesAccepted", "NoConflicts", "no conflicts found", made),
+            _condition("Established", "InitialNamesAccepted", "the initial names have been accepted", made),
+        ],
+    }
+
+
+def _condition(kind: str, reason: str, message: str, at: str) -> Object:
+    return {"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": at}
+
+
+def rows(definition: Object) -> list[Kind]:
+    """The rows of a definition: one for each served version, all over one store (that of the first)."""
+    spec, names = definition["spec"], definition["spec"]["names"]
+    return [
+        Kind(
+            kind=names["kind"],
+            plural=names["plural"],
+            group=spec["group"],
+            version=version["name"],
+            namespaced=spec.get("scope") == "Namespaced",
+            short=tuple(names.get("shortNames") or ()),
+            categories=tuple(names.get("categories") or ()),
+            columns=_columns(version),
+            has_status="status" in (version.get("subresources") or {}),
+            has_generation=True,
+            subresources=(SCALE,) if "scale" in (version.get("subresources") or {}) else (),
+            custom=True,
+            strategic=False,
+            listKind=names.get("listKind", ""),
+        )
+        for version in spec["versions"]
+        if version.get("served", True)
+    ]
+
+
+def _columns(version: Object) -> tuple[Column, ...]:
+    declared = version.get("additionalPrinterColumns")
+    if not declared:
+        return (NAME, AGE)
+    return (NAME, *(_column(column) for column in declared))
+
+
+def _column(column: Object) -> Column:
+    path = _INDEX.sub(r".\1", column["jsonPath"].strip("{}")).lstrip(".")
+
+    def cell(obj: Object, now: float) -> Any:
+        value = _walk(obj, path)
+        if column["type"] == "date":
+            return moments.age(value, now) if value else "<none>"
+        return value if column["type"] in ("integer", "number") else "" if value is None else str(value)
+
+    return Column(column["name"], cell, type=column["type"], wide=bool(column.get("priority")))
+
+
+def _walk(obj: Any, path: str) -> Any:
+    here = obj
+    for part in path.split("."):
+        if isinstance(here, list) and part.isdigit() and int(part) < len(here):
+            here = here[int(part)]
+        elif isinstance(here, dict):
+            here = here.get(part)
+        else:
+            return None
+    return here
+
+
+DEFINITION = Kind(
+    kind="CustomResourceDefinition",
+    plural="customresourcedefinitions",
+    group="apiextensions.k8s.io",
+    namespaced=False,
+    short=("crd", "crds"),
+    categories=("api-extensions",),
+    columns=(NAME, Column("Created At", text("metadata.creationTimestamp"))),
+    has_generation=True,
+    defaults=_defaults,
+    born=_born,
+    validate=_validate,
+)

@@ -1,0 +1,224 @@
+"""
+Rows of services and of what they are made of: endpoints, endpoint slices, ingresses, network policies.
+"""
+
+from __future__ import annotations
+
+from chaosfw.sandbox.client.verbs import Object
+from chaosfw.sandbox.kinds.row import AGE, NAME, Cause, Column, Kind, invalid, items, read, required, text, unsupported
+from chaosfw.sandbox.objects import selectors
+
+_SHOWN = 3
+_SERVICE_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+
+
+def _default_service(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("type", "ClusterIP")
+    spec.setdefault("sessionAffinity", "None")
+    for port in spec.get("ports") or ():
+        port.setdefault("protocol", "TCP")
+        port.setdefault("targetPort", port.get("port"))
+    if spec["type"] == "ExternalName":
+        return
+    spec.setdefault("internalTrafficPolicy", "Cluster")
+    spec.setdefault("ipFamilies", ["IPv4"])
+    spec.setdefault("ipFamilyPolicy", "SingleStack")
+    if spec["type"] in ("NodePort", "LoadBalancer"):
+        spec.setdefault("externalTrafficPolicy", "Cluster")
+    if spec["type"] == "LoadBalancer":
+        spec.setdefault("allocateLoadBalancerNodePorts", True)
+
+
+def _born_service(obj: Object) -> None:
+    obj["status"] = {"loadBalancer": {}}
+
+
+def _check_service(new: Object, old: Object | None) -> list[Cause]:
+    spec = new["spec"]
+    causes: list[Cause] = []
+    ports = spec.get("ports") or []
+    if spec["type"] not in _SERVICE_TYPES:
+        causes.append(unsupported("spec.type", spec["type"], _SERVICE_TYPES))
+    if not ports and spec["type"] != "ExternalName" and spec.get("clusterIP") != "None":
+        causes.append(required("spec.ports"))
+    for index, port in enumerate(ports):
+        if len(ports) > 1 and not port.get("name"):
+            causes.append(required(f"spec.ports[{index}].name"))
+        if not 0 < port.get("port", 0) < 65536:
+            causes.append(invalid(f"spec.ports[{index}].port", port.get("port", 0), "must be between 1 and 65535, inclusive"))
+    return causes
+
+
+def _ports(obj: Object, now: float) -> str:
+    shown = []
+    for port in items(obj, "spec.ports"):
+        node_port = f":{port['nodePort']}" if port.get("nodePort") else ""
+        shown.append(f"{port['port']}{node_port}/{port['protocol']}")
+    return ",".join(shown) or "<none>"
+
+
+def _external(obj: Object, now: float) -> str:
+    kind = read(obj, "spec.type")
+    if kind == "ExternalName":
+        return str(read(obj, "spec.externalName", ""))
+    balanced = [entry.get("ip") or entry.get("hostname") for entry in items(obj, "status.loadBalancer.ingress")]
+    addresses = [*filter(None, balanced), *read(obj, "spec.externalIPs", ())]
+    return ",".join(addresses) or ("<pending>" if kind == "LoadBalancer" else "<none>")
+
+
+def _some(values: list[str]) -> str:
+    more = f" + {len(values) - _SHOWN} more..." if len(values) > _SHOWN else ""
+    return ",".join(values[:_SHOWN]) + more if values else "<none>"
+
+
+def _endpoints(obj: Object, now: float) -> str:
+    shown = []
+    for subset in items(obj, "subsets"):
+        for address in items(subset, "addresses"):
+            shown += [f"{address['ip']}:{port['port']}" for port in subset.get("ports") or ()] or [address["ip"]]
+    return _some(shown)
+
+
+def _slice_ports(obj: Object, now: float) -> str:
+    ports = [str(port.get("port", "*")) for port in items(obj, "ports")]
+    return _some(ports) if ports else "<unset>"
+
+
+def _slice_endpoints(obj: Object, now: float) -> str:
+    addresses = [address for endpoint in items(obj, "endpoints") for address in endpoint.get("addresses", ())]
+    return _some(addresses) if addresses else "<unset>"
+
+
+def _default_endpoints(obj: Object) -> None:
+    for subset in obj.get("subsets") or ():
+        for port in subset.get("ports") or ():
+            port.setdefault("protocol", "TCP")
+
+
+def _default_slice(obj: Object) -> None:
+    for port in obj.get("ports") or ():
+        port.setdefault("name", "")
+        port.setdefault("protocol", "TCP")
+    if obj.get("endpoints") is None:
+        obj["endpoints"] = []
+
+
+def _check_slice(new: Object, old: Object | None) -> list[Cause]:
+    causes = [] if new.get("addressType") else [required("addressType")]
+    for index, endpoint in enumerate(new.get("endpoints") or ()):
+        for place, address in enumerate(endpoint.get("addresses") or ()):
+            if address.startswith("127."):
+                detail = "may not be in the loopback range (127.0.0.0/8, ::1/128)"
+                causes.append(invalid(f"endpoints[{index}].addresses[{place}]", address, detail))
+    return causes
+
+
+def _default_policy(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("podSelector", {})
+    if not spec.get("policyTypes"):
+        spec["policyTypes"] = ["Ingress", "Egress"] if "egress" in spec else ["Ingress"]
+    for rule in [*(spec.get("ingress") or ()), *(spec.get("egress") or ())]:
+        for port in (rule or {}).get("ports") or ():
+            port.setdefault("protocol", "TCP")
+
+
+def _hosts(obj: Object, now: float) -> str:
+    hosts = [rule["host"] for rule in items(obj, "spec.rules") if rule.get("host")]
+    return ",".join(hosts) or "*"
+
+
+def _ingress_address(obj: Object, now: float) -> str:
+    return ",".join(entry.get("ip") or entry.get("hostname", "") for entry in items(obj, "status.loadBalancer.ingress"))
+
+
+SERVICE = Kind(
+    kind="Service",
+    plural="services",
+    short=("svc",),
+    categories=("all",),
+    columns=(
+        NAME,
+        Column("Type", text("spec.type")),
+        Column("Cluster-IP", text("spec.clusterIP", absent="<none>")),
+        Column("External-IP", _external),
+        Column("Port(s)", _ports),
+        AGE,
+        Column("Selector", lambda obj, now: selectors.format_labels(read(obj, "spec.selector", {})) or "<none>", wide=True),
+    ),
+    fields={"spec.clusterIP": "spec.clusterIP", "spec.type": "spec.type"},
+    defaults=_default_service,
+    born=_born_service,
+    validate=_check_service,
+    immutable=("spec.clusterIP",),
+    name_limit=63,
+    name_is_label=True,
+    answers_deleted_object=True,
+)
+
+ENDPOINTS = Kind(
+    kind="Endpoints",
+    plural="endpoints",
+    short=("ep",),
+    columns=(NAME, Column("Endpoints", _endpoints), AGE),
+    has_status=False,
+    defaults=_default_endpoints,
+)
+
+ENDPOINT_SLICE = Kind(
+    kind="EndpointSlice",
+    plural="endpointslices",
+    group="discovery.k8s.io",
+    columns=(
+        NAME,
+        Column("AddressType", text("addressType")),
+        Column("Ports", _slice_ports),
+        Column("Endpoints", _slice_endpoints),
+        AGE,
+    ),
+    has_status=False,
+    has_generation=True,
+    defaults=_default_slice,
+    validate=_check_slice,
+    immutable=("addressType",),
+)
+
+INGRESS = Kind(
+    kind="Ingress",
+    plural="ingresses",
+    group="networking.k8s.io",
+    short=("ing",),
+    columns=(
+        NAME,
+        Column("Class", text("spec.ingressClassName", absent="<none>")),
+        Column("Hosts", _hosts),
+        Column("Address", _ingress_address),
+        Column("Ports", lambda obj, now: "80, 443" if read(obj, "spec.tls") else "80"),
+        AGE,
+    ),
+    has_generation=True,
+    born=_born_service,
+)
+
+INGRESS_CLASS = Kind(
+    kind="IngressClass",
+    plural="ingressclasses",
+    group="networking.k8s.io",
+    namespaced=False,
+    columns=(NAME, Column("Controller", text("spec.controller")), Column("Parameters", text("spec.parameters.name", absent="<none>")), AGE),
+    has_status=False,
+    has_generation=True,
+    immutable=("spec.controller",),
+)
+
+NETWORK_POLICY = Kind(
+    kind="NetworkPolicy",
+    plural="networkpolicies",
+    group="networking.k8s.io",
+    short=("netpol",),
+    columns=(NAME, Column("Pod-Selector", lambda obj, now: selectors.format_object(read(obj, "spec.podSelector")) or "<none>"), AGE),
+    has_status=False,
+    has_generation=True,
+    defaults=_default_policy,
+)

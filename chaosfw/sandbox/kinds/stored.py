@@ -1,0 +1,195 @@
+"""
+Rows of kinds without behaviour: stored, defaulted, shown.
+"""
+
+from __future__ import annotations
+
+from chaosfw.sandbox.client.verbs import Object
+from chaosfw.sandbox.kinds.row import AGE, NAME, Column, Kind, items, read, text
+
+_RBAC = "rbac.authorization.k8s.io"
+_CREATED = Column("Created At", text("metadata.creationTimestamp"))
+
+
+def _default_binding(obj: Object) -> None:
+    obj.get("roleRef", {}).setdefault("apiGroup", _RBAC)
+    for subject in obj.get("subjects") or ():
+        if subject.get("kind") in ("User", "Group"):
+            subject.setdefault("apiGroup", _RBAC)
+
+
+def _role_ref(obj: Object, now: float) -> str:
+    return f"{read(obj, 'roleRef.kind', '')}/{read(obj, 'roleRef.name', '')}"
+
+
+def _default_volume(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("persistentVolumeReclaimPolicy", "Retain")
+    spec.setdefault("volumeMode", "Filesystem")
+
+
+def _pending(obj: Object) -> None:
+    obj["status"] = {"phase": "Pending"}
+
+
+def _default_claim(obj: Object) -> None:
+    obj.setdefault("spec", {}).setdefault("volumeMode", "Filesystem")
+
+
+def _default_storage_class(obj: Object) -> None:
+    obj.setdefault("reclaimPolicy", "Delete")
+    obj.setdefault("volumeBindingMode", "Immediate")
+
+
+def _default_priority(obj: Object) -> None:
+    obj.setdefault("preemptionPolicy", "PreemptLowerPriority")
+
+
+def _default_scaler(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("minReplicas", 1)
+    if not spec.get("metrics"):
+        spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}]
+
+
+def _born_scaler(obj: Object) -> None:
+    obj["status"] = {"currentMetrics": None, "desiredReplicas": 0}
+
+
+def _scaled(obj: Object, now: float) -> str:
+    return f"{read(obj, 'spec.scaleTargetRef.kind', '')}/{read(obj, 'spec.scaleTargetRef.name', '')}"
+
+
+def _modes(obj: Object, now: float) -> str:
+    words = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
+    return ",".join(words.get(mode, mode) for mode in items(obj, "spec.accessModes"))  # type: ignore[call-overload]  # strings here
+
+
+def _claim(obj: Object, now: float) -> str:
+    name = read(obj, "spec.claimRef.name")
+    return f"{read(obj, 'spec.claimRef.namespace')}/{name}" if name else ""
+
+
+ROLES = (
+    Kind(kind="Role", plural="roles", group=_RBAC, columns=(NAME, _CREATED), has_status=False, answers_deleted_object=False),
+    Kind(
+        kind="RoleBinding",
+        plural="rolebindings",
+        group=_RBAC,
+        columns=(NAME, Column("Role", _role_ref), AGE),
+        has_status=False,
+        defaults=_default_binding,
+        immutable=("roleRef",),
+    ),
+    Kind(kind="ClusterRole", plural="clusterroles", group=_RBAC, namespaced=False, columns=(NAME, _CREATED), has_status=False),
+    Kind(
+        kind="ClusterRoleBinding",
+        plural="clusterrolebindings",
+        group=_RBAC,
+        namespaced=False,
+        columns=(NAME, Column("Role", _role_ref), AGE),
+        has_status=False,
+        defaults=_default_binding,
+        immutable=("roleRef",),
+    ),
+)
+
+STORAGE = (
+    Kind(
+        kind="PersistentVolume",
+        plural="persistentvolumes",
+        namespaced=False,
+        short=("pv",),
+        columns=(
+            NAME,
+            Column("Capacity", text("spec.capacity.storage")),
+            Column("Access Modes", _modes),
+            Column("Reclaim Policy", text("spec.persistentVolumeReclaimPolicy")),
+            Column("Status", text("status.phase")),
+            Column("Claim", _claim),
+            Column("StorageClass", text("spec.storageClassName")),
+            Column("Reason", text("status.reason")),
+            AGE,
+            Column("VolumeMode", text("spec.volumeMode"), wide=True),
+        ),
+        defaults=_default_volume,
+        born=_pending,
+        answers_deleted_object=True,
+    ),
+    Kind(
+        kind="PersistentVolumeClaim",
+        plural="persistentvolumeclaims",
+        short=("pvc",),
+        columns=(
+            NAME,
+            Column("Status", text("status.phase")),
+            Column("Volume", text("spec.volumeName")),
+            Column("Capacity", text("status.capacity.storage")),
+            Column("Access Modes", _modes),
+            Column("StorageClass", text("spec.storageClassName")),
+            AGE,
+            Column("VolumeMode", text("spec.volumeMode"), wide=True),
+        ),
+        defaults=_default_claim,
+        born=_pending,
+        answers_deleted_object=True,
+    ),
+    Kind(
+        kind="StorageClass",
+        plural="storageclasses",
+        group="storage.k8s.io",
+        namespaced=False,
+        short=("sc",),
+        columns=(
+            NAME,
+            Column("Provisioner", text("provisioner")),
+            Column("ReclaimPolicy", text("reclaimPolicy")),
+            Column("VolumeBindingMode", text("volumeBindingMode")),
+            Column("AllowVolumeExpansion", lambda obj, now: str(bool(obj.get("allowVolumeExpansion"))).lower()),
+            AGE,
+        ),
+        has_status=False,
+        defaults=_default_storage_class,
+        immutable=("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"),
+    ),
+)
+
+OTHERS = (
+    Kind(
+        kind="PriorityClass",
+        plural="priorityclasses",
+        group="scheduling.k8s.io",
+        namespaced=False,
+        short=("pc",),
+        columns=(
+            NAME,
+            Column("Value", text("value", absent=0), type="integer"),
+            Column("Global-Default", lambda obj, now: str(bool(obj.get("globalDefault"))).lower()),
+            AGE,
+            Column("PreemptionPolicy", text("preemptionPolicy"), wide=True),
+        ),
+        has_status=False,
+        has_generation=True,
+        defaults=_default_priority,
+        immutable=("value", "preemptionPolicy"),
+    ),
+    Kind(
+        kind="HorizontalPodAutoscaler",
+        plural="horizontalpodautoscalers",
+        group="autoscaling",
+        version="v2",
+        short=("hpa",),
+        categories=("all",),
+        columns=(
+            NAME,
+            Column("Reference", _scaled),
+            Column("Targets", lambda obj, now: "<unknown>"),
+            Column("MinPods", lambda obj, now: str(read(obj, "spec.minReplicas", "<unset>"))),
+            Column("MaxPods", text("spec.maxReplicas", absent=0), type="integer"),
+            Column("Replicas", text("status.currentReplicas", absent=0), type="integer"),
+            AGE,
+        ),
+        defaults=_default_scaler,
+        born=_born_scaler,
+    ),
+)

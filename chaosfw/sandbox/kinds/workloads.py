@@ -1,0 +1,300 @@
+"""
+Rows of the kinds that own pods: deployments, replica sets, stateful sets, daemon sets, jobs, cron jobs.
+
+Deployments and replica sets have controllers; the others are stored and served.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chaosfw.sandbox.client.verbs import Object
+from chaosfw.sandbox.kinds.pods import check_pod_spec, default_template
+from chaosfw.sandbox.kinds.row import AGE, NAME, SCALE, Cause, Column, Kind, invalid, items, read, required, text
+from chaosfw.sandbox.objects import moments, selectors
+
+SPEC_TEMPLATE = "spec.template"
+
+
+def _containers(path: str) -> Any:
+    return lambda obj, now: ",".join(container.get("name", "") for container in items(obj, f"{path}.spec.containers"))
+
+
+def _images(path: str) -> Any:
+    return lambda obj, now: ",".join(container.get("image", "") for container in items(obj, f"{path}.spec.containers"))
+
+
+def _selector(obj: Object, now: float) -> str:
+    return selectors.format_object(read(obj, "spec.selector")) or "<none>"
+
+
+def _number(path: str) -> Any:
+    return lambda obj, now: int(read(obj, path, 0))
+
+
+def _ratio(have: str, want: str) -> Any:
+    return lambda obj, now: f"{read(obj, have, 0)}/{read(obj, want, 0)}"
+
+
+CONTAINERS = Column("Containers", _containers(SPEC_TEMPLATE), wide=True)
+IMAGES = Column("Images", _images(SPEC_TEMPLATE), wide=True)
+SELECTOR = Column("Selector", _selector, wide=True)
+
+
+def _check_selector_and_template(new: Object, old: Object | None) -> list[Cause]:
+    spec = new["spec"]
+    causes = check_pod_spec(read(spec, "template.spec", {}), "spec.template.spec", always_restart=True)
+    selector = spec.get("selector")
+    if not selector or not (selector.get("matchLabels") or selector.get("matchExpressions")):
+        empty = invalid("spec.selector", "{}", "empty selector is invalid for deployment")
+        return [required("spec.selector") if not selector else empty, *causes]
+    labels = read(spec, "template.metadata.labels", {})
+    parsed = selectors.of_object(selector)
+    if parsed and not parsed.matches(labels):
+        causes.insert(0, Cause("FieldValueInvalid", "spec.template.metadata.labels", f"Invalid value: {_map(labels)}: `selector` does not match template `labels`"))
+    if spec.get("replicas", 0) < 0:
+        causes.append(invalid("spec.replicas", spec["replicas"], "must be greater than or equal to 0"))
+    return causes
+
+
+def _map(labels: dict[str, str]) -> str:
+    return "{" + ",".join(f'"{key}":"{value}"' for key, value in sorted(labels.items())) + "}"
+
+
+def _default_deployment(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("replicas", 1)
+    spec.setdefault("revisionHistoryLimit", 10)
+    spec.setdefault("progressDeadlineSeconds", 600)
+    strategy = spec.setdefault("strategy", {})
+    if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
+        rolling = strategy.setdefault("rollingUpdate", {})
+        rolling.setdefault("maxUnavailable", "25%")
+        rolling.setdefault("maxSurge", "25%")
+    default_template(spec.setdefault("template", {}))
+
+
+def _check_deployment(new: Object, old: Object | None) -> list[Cause]:
+    causes = _check_selector_and_template(new, old)
+    strategy = new["spec"].get("strategy", {})
+    rolling = strategy.get("rollingUpdate")
+    if strategy.get("type") == "Recreate" and rolling:
+        causes.append(Cause("FieldValueForbidden", "spec.strategy.rollingUpdate", "Forbidden: may not be specified when strategy `type` is 'Recreate'"))
+    if rolling and _is_zero(rolling.get("maxSurge")) and _is_zero(rolling.get("maxUnavailable")):
+        causes.append(invalid("spec.strategy.rollingUpdate.maxUnavailable", 0, "may not be 0 when `maxSurge` is 0"))
+    return causes
+
+
+def _is_zero(value: Any) -> bool:
+    return value in (0, "0", "0%")
+
+
+def _default_replica_set(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("replicas", 1)
+    default_template(spec.setdefault("template", {}))
+    labels = spec["template"]["metadata"].get("labels")
+    if labels and not spec.get("selector"):
+        spec["selector"] = {"matchLabels": dict(labels)}
+    if labels and not obj["metadata"].get("labels"):
+        obj["metadata"]["labels"] = dict(labels)
+
+
+def _born_replica_set(obj: Object) -> None:
+    obj["status"] = {"replicas": 0}
+
+
+def _default_stateful_set(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("replicas", 1)
+    spec.setdefault("podManagementPolicy", "OrderedReady")
+    spec.setdefault("revisionHistoryLimit", 10)
+    spec.setdefault("persistentVolumeClaimRetentionPolicy", {"whenDeleted": "Retain", "whenScaled": "Retain"})
+    strategy = spec.setdefault("updateStrategy", {})
+    if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
+        strategy.setdefault("rollingUpdate", {}).setdefault("partition", 0)
+    default_template(spec.setdefault("template", {}))
+
+
+def _default_daemon_set(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("revisionHistoryLimit", 10)
+    strategy = spec.setdefault("updateStrategy", {})
+    if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
+        rolling = strategy.setdefault("rollingUpdate", {})
+        rolling.setdefault("maxUnavailable", 1)
+        rolling.setdefault("maxSurge", 0)
+    default_template(spec.setdefault("template", {}))
+
+
+def _default_job(obj: Object) -> None:
+    _default_job_spec(obj.setdefault("spec", {}))
+
+
+def _default_job_spec(spec: Object) -> None:
+    if "completions" not in spec and "parallelism" not in spec:
+        spec["completions"] = 1
+    spec.setdefault("parallelism", 1)
+    spec.setdefault("backoffLimit", 6)
+    spec.setdefault("completionMode", "NonIndexed")
+    spec.setdefault("suspend", False)
+    spec.setdefault("podReplacementPolicy", "TerminatingOrFailed")
+    default_template(spec.setdefault("template", {}))
+
+
+def _default_cron_job(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("concurrencyPolicy", "Allow")
+    spec.setdefault("suspend", False)
+    spec.setdefault("successfulJobsHistoryLimit", 3)
+    spec.setdefault("failedJobsHistoryLimit", 1)
+    _default_job_spec(spec.setdefault("jobTemplate", {}).setdefault("spec", {}))
+
+
+def _check_job(new: Object, old: Object | None) -> list[Cause]:
+    return check_pod_spec(read(new, "spec.template.spec", {}), "spec.template.spec")
+
+
+def _born_daemon_set(obj: Object) -> None:
+    obj["status"] = {"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0}
+
+
+def _node_selector(obj: Object, now: float) -> str:
+    return selectors.format_labels(read(obj, "spec.template.spec.nodeSelector", {})) or "<none>"
+
+
+def _job_state(obj: Object, now: float) -> str:
+    for condition in items(obj, "status.conditions"):
+        if condition["status"] == "True" and condition["type"] in ("Complete", "Failed"):
+            return str(condition["type"])
+    return "Suspended" if read(obj, "spec.suspend") else "Running"
+
+
+DEPLOYMENT = Kind(
+    kind="Deployment",
+    plural="deployments",
+    group="apps",
+    short=("deploy",),
+    categories=("all",),
+    columns=(
+        NAME,
+        Column("Ready", _ratio("status.readyReplicas", "spec.replicas")),
+        Column("Up-to-date", _number("status.updatedReplicas"), type="integer"),
+        Column("Available", _number("status.availableReplicas"), type="integer"),
+        AGE,
+        CONTAINERS,
+        IMAGES,
+        SELECTOR,
+    ),
+    has_generation=True,
+    subresources=(SCALE,),
+    defaults=_default_deployment,
+    validate=_check_deployment,
+    immutable=("spec.selector",),
+)
+
+REPLICA_SET = Kind(
+    kind="ReplicaSet",
+    plural="replicasets",
+    group="apps",
+    short=("rs",),
+    categories=("all",),
+    columns=(
+        NAME,
+        Column("Desired", _number("spec.replicas"), type="integer"),
+        Column("Current", _number("status.replicas"), type="integer"),
+        Column("Ready", _number("status.readyReplicas"), type="integer"),
+        AGE,
+        CONTAINERS,
+        IMAGES,
+        SELECTOR,
+    ),
+    fields={"status.replicas": "status.replicas"},
+    has_generation=True,
+    subresources=(SCALE,),
+    defaults=_default_replica_set,
+    born=_born_replica_set,
+    validate=_check_selector_and_template,
+    immutable=("spec.selector",),
+)
+
+STATEFUL_SET = Kind(
+    kind="StatefulSet",
+    plural="statefulsets",
+    group="apps",
+    short=("sts",),
+    categories=("all",),
+    columns=(NAME, Column("Ready", _ratio("status.readyReplicas", "spec.replicas")), AGE, CONTAINERS, IMAGES),
+    has_generation=True,
+    subresources=(SCALE,),
+    defaults=_default_stateful_set,
+    born=_born_replica_set,
+    validate=_check_selector_and_template,
+    immutable=("spec.selector", "spec.serviceName", "spec.podManagementPolicy"),
+)
+
+DAEMON_SET = Kind(
+    kind="DaemonSet",
+    plural="daemonsets",
+    group="apps",
+    short=("ds",),
+    categories=("all",),
+    columns=(
+        NAME,
+        Column("Desired", _number("status.desiredNumberScheduled"), type="integer"),
+        Column("Current", _number("status.currentNumberScheduled"), type="integer"),
+        Column("Ready", _number("status.numberReady"), type="integer"),
+        Column("Up-to-date", _number("status.updatedNumberScheduled"), type="integer"),
+        Column("Available", _number("status.numberAvailable"), type="integer"),
+        Column("Node Selector", _node_selector),
+        AGE,
+        CONTAINERS,
+        IMAGES,
+        SELECTOR,
+    ),
+    has_generation=True,
+    defaults=_default_daemon_set,
+    born=_born_daemon_set,
+    validate=_check_selector_and_template,
+    immutable=("spec.selector",),
+)
+
+JOB = Kind(
+    kind="Job",
+    plural="jobs",
+    group="batch",
+    categories=("all",),
+    columns=(
+        NAME,
+        Column("Status", _job_state),
+        Column("Completions", _ratio("status.succeeded", "spec.completions")),
+        Column("Duration", lambda obj, now: moments.age(read(obj, "status.startTime"), now) if read(obj, "status.startTime") else ""),
+        AGE,
+        CONTAINERS,
+        IMAGES,
+        SELECTOR,
+    ),
+    fields={"status.successful": "status.succeeded"},
+    has_generation=True,
+    defaults=_default_job,
+    validate=_check_job,
+)
+
+CRON_JOB = Kind(
+    kind="CronJob",
+    plural="cronjobs",
+    group="batch",
+    short=("cj",),
+    categories=("all",),
+    columns=(
+        NAME,
+        Column("Schedule", text("spec.schedule")),
+        Column("Timezone", text("spec.timeZone", absent="<none>")),
+        Column("Suspend", lambda obj, now: str(read(obj, "spec.suspend", False))),
+        Column("Active", lambda obj, now: len(read(obj, "status.active", ())), type="integer"),
+        Column("Last Schedule", lambda obj, now: moments.age(read(obj, "status.lastScheduleTime"), now) if read(obj, "status.lastScheduleTime") else "<none>"),
+        AGE,
+    ),
+    has_generation=True,
+    defaults=_default_cron_job,
+)

@@ -1,0 +1,185 @@
+"""
+Label and field selectors: parsed once, then asked for many objects.
+
+Used by lists, watches, controllers and the scheduler. Which *fields* a kind may be selected by is the kind's row, not ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Operator = Literal["in", "notin", "exists", "absent", "gt", "lt"]
+
+_LABEL_VALUE = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
+_LABEL_NAME = re.compile(r"^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$")
+_DNS_SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+_SET = re.compile(r"^(?P<key>\S+)\s+(?P<op>in|notin)\s*\((?P<values>[^()]*)\)$")
+_EQUALITY = re.compile(r"^(?P<key>[^=!<>]+?)\s*(?P<op>==|=|!=|>|<)\s*(?P<value>.*)$")
+
+
+class SelectorError(ValueError):
+    """The text is no selector; the message is the one a client reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One clause of a label selector."""
+
+    key: str
+    operator: Operator
+    values: frozenset[str] = frozenset()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        if self.operator == "exists":
+            return self.key in labels
+        if self.operator == "absent":
+            return self.key not in labels
+        if self.operator == "in":
+            return self.key in labels and labels[self.key] in self.values
+        if self.operator == "notin":
+            return self.key not in labels or labels[self.key] not in self.values
+        return self.key in labels and self._compares(labels[self.key])
+
+    def _compares(self, value: str) -> bool:
+        try:
+            have, want = int(value), int(next(iter(self.values)))
+        except ValueError:
+            return False
+        return have > want if self.operator == "gt" else have < want
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSelector:
+    """All clauses must hold. No clause matches everything."""
+
+    requirements: tuple[Requirement, ...] = ()
+
+    def matches(self, labels: Mapping[str, str] | None) -> bool:
+        return all(requirement.matches(labels or {}) for requirement in self.requirements)
+
+    def __bool__(self) -> bool:
+        return bool(self.requirements)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldClause:
+    """``field=value`` or ``field!=value``."""
+
+    field: str
+    value: str
+    equal: bool
+
+
+def parse_labels(text: str) -> LabelSelector:
+    """``a=b,c!=d,e in (x,y),f notin (z),g,!h``; raises :class:`SelectorError`."""
+    return LabelSelector(tuple(_requirement(part.strip()) for part in _split(text)))
+
+
+def parse_fields(text: str) -> tuple[FieldClause, ...]:
+    """``a=b,c==d,e!=f``; raises :class:`SelectorError`."""
+    clauses = []
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        for sign in ("!=", "==", "="):
+            field, found, value = part.partition(sign)
+            if found:
+                clauses.append(FieldClause(field.strip(), value.strip(), sign != "!="))
+                break
+        else:
+            raise SelectorError(f"invalid selector: '{text}'; can't understand '{part}'")
+    return tuple(clauses)
+
+
+def of_labels(labels: Mapping[str, str]) -> LabelSelector:
+    """The selector of a Service: equality on every pair."""
+    return LabelSelector(tuple(Requirement(key, "in", frozenset({value})) for key, value in labels.items()))
+
+
+def of_object(selector: Mapping[str, Any] | None) -> LabelSelector | None:
+    """A ``matchLabels``/``matchExpressions`` object. ``None`` (selects nothing) when there is no selector at all."""
+    if selector is None:
+        return None
+    clauses = list(of_labels(selector.get("matchLabels") or {}).requirements)
+    for expression in selector.get("matchExpressions") or ():
+        clauses.append(_from_expression(expression))
+    return LabelSelector(tuple(clauses))
+
+
+def format_labels(labels: Mapping[str, str]) -> str:
+    """The text of an equality selector, keys in order."""
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+
+
+def format_object(selector: Mapping[str, Any] | None) -> str:
+    """The text form of a ``matchLabels``/``matchExpressions`` object, as the scale subresource and Tables show it."""
+    if not selector:
+        return ""
+    parts = [format_labels(selector.get("matchLabels") or {})]
+    for expression in selector.get("matchExpressions") or ():
+        parts.append(_format_expression(expression))
+    return ",".join(filter(None, parts))
+
+
+def fields_match(clauses: Sequence[FieldClause], read: Callable[[str], str]) -> bool:
+    """Whether every clause holds for the object whose fields ``read`` gives."""
+    return all((read(clause.field) == clause.value) is clause.equal for clause in clauses)
+
+
+def is_label_value(value: str) -> bool:
+    return len(value) <= 63 and _LABEL_VALUE.match(value) is not None
+
+
+def is_label_key(key: str) -> bool:
+    prefix, slash, name = key.rpartition("/")
+    if slash and (len(prefix) > 253 or not _DNS_SUBDOMAIN.match(prefix)):
+        return False
+    return len(name) <= 63 and _LABEL_NAME.match(name) is not None
+
+
+def _split(text: str) -> list[str]:
+    parts, depth, start = [], 0, 0
+    for position, char in enumerate(text):
+        depth += (char == "(") - (char == ")")
+        if char == "," and depth == 0:
+            parts.append(text[start:position])
+            start = position + 1
+    parts.append(text[start:])
+    return [part for part in parts if part.strip()]
+
+
+def _requirement(part: str) -> Requirement:
+    if found := _SET.match(part):
+        values = frozenset(value.strip() for value in found["values"].split(","))
+        return _checked(found["key"], "in" if found["op"] == "in" else "notin", values)
+    if found := _EQUALITY.match(part):
+        signs: dict[str, Operator] = {"!=": "notin", ">": "gt", "<": "lt"}
+        return _checked(found["key"].strip(), signs.get(found["op"], "in"), frozenset({found["value"].strip()}))
+    if part.startswith("!"):
+        return _checked(part[1:].strip(), "absent", frozenset())
+    return _checked(part, "exists", frozenset())
+
+
+def _checked(key: str, operator: Operator, values: frozenset[str]) -> Requirement:
+    if not is_label_key(key):
+        raise SelectorError(f'unable to parse requirement: <nil>: Invalid value: "{key}": name part must consist of alphanumeric characters')
+    for value in values:
+        if not is_label_value(value):
+            raise SelectorError(f'unable to parse requirement: values[0][{key}]: Invalid value: "{value}": a valid label must be alphanumeric')
+    return Requirement(key, operator, values)
+
+
+def _from_expression(expression: Mapping[str, Any]) -> Requirement:
+    names: dict[str, Operator] = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "absent", "Gt": "gt", "Lt": "lt"}
+    operator = names.get(expression["operator"])
+    if operator is None:
+        raise SelectorError(f'"{expression["operator"]}" is not a valid label selector operator')
+    return Requirement(expression["key"], operator, frozenset(expression.get("values") or ()))
+
+
+def _format_expression(expression: Mapping[str, Any]) -> str:
+    key, operator = expression["key"], expression["operator"]
+    if operator in ("In", "NotIn"):
+        return f"{key} {operator.lower()} ({','.join(sorted(expression.get('values') or ()))})"
+    return key if operator == "Exists" else f"!{key}"
