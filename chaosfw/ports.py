@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from chaosfw.model.activity import Action, Provider
+from chaosfw.model.activity import Action, LoadProvider, Provider
 from chaosfw.model.environment import Environment
 from chaosfw.model.event import AnyEvent
 from chaosfw.model.fault import Bound, Proof, Reverted, Undo, UndoRecord
@@ -139,6 +139,24 @@ class LoadDriver(Protocol):
     def start(self, load: Load, *, at: Endpoint, out: Path) -> LoadRun:
         """Returns when the generator is up and its request 0 is due. Raises DriverError with the tail of its output."""
         ...
+
+
+class Pulse(Noun, frozen=True, kw_only=True):
+    """The load over its last seconds, for progress lines: requests a second, bad ones, p95 in seconds."""
+
+    rate: float = 0.0
+    bad: int = 0
+    p95: float | None = None
+
+
+class LoadWindow(Protocol):
+    """A sliding window over the samples of a load that is running."""
+
+    def sli(self, provider: LoadProvider, *, now: int) -> float | None:
+        """Availability as a share, with unknowns counted as bad; latency as the quantile in seconds. None: no samples in the window."""
+        ...
+
+    def pulse(self, *, now: int) -> Pulse: ...
 
 
 class Locator(Protocol):

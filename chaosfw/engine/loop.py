@@ -1,0 +1,318 @@
+"""
+Performs what the machine decides: one thread, one queue. Answers of drivers, load and healer come through the queue, and so do
+signals; waiting is waiting for the queue.
+
+Called by ``assembly`` for each run. Every blocking thing runs in a thread or another process; only journal and ledger are
+written here, in order. Decides nothing.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from chaosfw.engine import words as w
+from chaosfw.engine.machine import Machine
+from chaosfw.errors import ChaosfwError
+from chaosfw.model import event as e
+from chaosfw.model.activity import LoadProvider, Probe
+from chaosfw.model.event import AnyEvent, Phase
+from chaosfw.model.fault import Proof, UndoRecord, UndoState
+from chaosfw.model.load import Endpoint
+from chaosfw.model.struct import but, to_json
+from chaosfw.ports import (
+    Answer,
+    Caller,
+    Executor,
+    Journal,
+    KindCall,
+    Ledger,
+    LoadDriver,
+    LoadRun,
+    LoadWindow,
+    Lock,
+    ProviderCall,
+    Pulse,
+    Watcher,
+)
+from chaosfw.safety.heal import heal
+from chaosfw.timing import Clock, seconds
+
+GRANULE = 0.25
+"""Longest wait, in seconds: how often the loop looks after the load, the watchdog and the clocks by itself."""
+SUSPEND = 100_000_000
+"""Nanoseconds by which BOOTTIME may run ahead of MONOTONIC between two looks: more is a suspended machine."""
+KILL_AFTER = 5.0
+"""Seconds beyond its own time-out that a load may take to drain before it is killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """Everything a run needs, made by the assembly. ``writer`` changes the system and dies at the fence; ``reader`` only looks."""
+
+    clock: Clock
+    journal: Journal
+    ledger: Ledger
+    lock: Lock
+    writer: Executor
+    reader: Executor
+    healer: Callable[[], Caller]
+    exposure: Callable[[int], tuple[dict[str, int], str]]
+    load: LoadDriver | None = None
+    endpoint: Endpoint | None = None
+    window: Callable[[LoadRun], LoadWindow] | None = None
+    out: Path = Path()
+    watchers: tuple[Watcher, ...] = ()
+    started: Callable[[LoadRun], None] = lambda run: None
+    """Told about a load that runs, so that its process group is on record before anything is injected."""
+    beat: Callable[[], str] = lambda: ""
+    """A sign of life for the watchdog; words when something must make us halt."""
+
+
+@dataclass(slots=True)
+class Loop:
+    """One run. ``run`` blocks until it is over; ``stop`` may be called from anywhere, signal handlers included."""
+
+    machine: Machine
+    tools: Tools
+    _queue: queue.SimpleQueue[w.Input] = field(default_factory=queue.SimpleQueue)
+    _load: LoadRun | None = None
+    _window: LoadWindow | None = None
+    _drift: int | None = None
+    _beaten: int = 0
+    _heal_thread: threading.Thread | None = None
+
+    def run(self) -> None:
+        self._put(w.Begin(at=self._now()))
+        while not self.machine.finished:
+            for command in self.machine.step(self._next()):
+                self._perform(command)
+        if self._heal_thread is not None:
+            self._heal_thread.join()
+
+    def stop(self, reason: str) -> None:
+        """Heal now, for this reason."""
+        self._put(w.Stop(at=self._now(), reason=reason))
+
+    def pulse(self) -> Pulse | None:
+        """The load right now, for progress lines."""
+        return self._window.pulse(now=self._now()) if self._window is not None else None
+
+    # -- the queue ------------------------------------------------------------------------------------------------------
+
+    def _next(self) -> w.Input:
+        wake = self.machine.next_wake
+        wait = GRANULE if wake is None else min(GRANULE, max(0.0, seconds(wake - self._now())))
+        try:
+            return self._queue.get(timeout=wait) if wait > 0 else self._queue.get_nowait()
+        except queue.Empty:
+            self._look_after()
+            return w.Tick(at=self._now())
+
+    def _put(self, seen: w.Input) -> None:
+        self._queue.put(seen)
+
+    def _now(self) -> int:
+        return self.tools.clock.monotonic_ns()
+
+    def _look_after(self) -> None:
+        """What nobody tells us: a dead generator, a dead watchdog, a machine that slept, a lock that was taken."""
+        now = self._now()
+        if now - self._beaten < GRANULE * 1e9:
+            return
+        self._beaten = now
+        if self._load is not None and not self._load.alive() and self.machine.phase is not Phase.judge:
+            self._load_ended(self._load, died=True)
+        if trouble := self.tools.beat():
+            self.stop(trouble)
+        if self.machine.touched and not self.tools.lock.still_mine() and self.machine.phase in (Phase.inject, Phase.hold):
+            self.stop("the lock of the environment was taken by somebody else")
+        drift = self.tools.clock.boottime_ns() - self.tools.clock.monotonic_ns()
+        if self._drift is not None and drift - self._drift > SUSPEND:
+            self._write(e.Suspended(at=now, seconds=seconds(drift - self._drift)))
+            self.stop(f"the machine was suspended for {seconds(drift - self._drift):.1f} s")
+        self._drift = drift
+
+    # -- commands -------------------------------------------------------------------------------------------------------
+
+    def _perform(self, command: w.Command) -> None:
+        match command:
+            case w.Write(event=event, sync=sync):
+                self._write(event, sync=sync)
+            case w.Ask(round=number, probes=probes):
+                for probe in probes:
+                    self._ask(number, probe)
+            case w.Prepare(index=index):
+                self._prepare(index)
+            case w.Call(index=index):
+                self._call(index)
+            case w.Prove(index=index):
+                self._prove(index)
+            case w.MarkIn(index=index):
+                self._mark_in(index)
+            case w.StartLoad():
+                self._in_thread(self._start_load)
+            case w.StopLoad():
+                self._stop_load()
+            case w.CountServed(since=since):
+                self._in_thread(lambda: self._count_served(since))
+            case w.Heal():
+                self._heal_thread = self._in_thread(self._heal)
+            case _:
+                pass  # Enter and Finish are for watchers, who read the journal's events
+
+    def _write(self, event: AnyEvent, *, sync: bool = False) -> None:
+        self.tools.journal.write(event, sync=sync)
+        for watcher in self.tools.watchers:
+            watcher.saw(event)
+
+    def _ask(self, number: int, probe: Probe) -> None:
+        if isinstance(probe.provider, LoadProvider):
+            self._put(self._ask_load(number, probe, probe.provider))
+            return
+
+        def then(answer: Answer) -> None:
+            ok = None if answer.error else is_within(probe, answer.value)
+            self._put(w.ProbeAnswered(at=self._now(), round=number, probe=probe.name, value=answer.value, ok=ok, error=answer.error))
+
+        self.tools.reader.submit(asked(probe), then)
+
+    def _ask_load(self, number: int, probe: Probe, provider: LoadProvider) -> w.ProbeAnswered:
+        now = self._now()
+        value = self._window.sli(provider, now=now) if self._window is not None else None
+        if value is None:
+            return w.ProbeAnswered(at=now, round=number, probe=probe.name, error="the load has no samples in the window")
+        return w.ProbeAnswered(at=now, round=number, probe=probe.name, value=value, ok=is_within(probe, value))
+
+    def _prepare(self, index: int) -> None:
+        undos = self.machine.plan.bound[index].undo
+        try:
+            if not self.tools.lock.still_mine():
+                raise ChaosfwError("the lock of the environment was taken by somebody else")
+            self.tools.ledger.prepare(undos, epoch=self.tools.lock.epoch)
+        except ChaosfwError as trouble:
+            self.stop(f"not injecting: {trouble.message}")
+            return
+        records = tuple(UndoRecord(undo=undo, state=UndoState.prepared, epoch=self.tools.lock.epoch) for undo in undos)
+        self._put(w.Prepared(at=self._now(), index=index, records=records))
+
+    def _call(self, index: int) -> None:
+        action = self.machine.plan.bound[index].action
+        call = ProviderCall(
+            name=action.name, provider=action.provider, configuration=action.configuration, secrets=action.secrets, probe=False
+        )
+
+        def then(answer: Answer) -> None:
+            self._put(w.CallAnswered(at=self._now(), index=index, ok=not answer.error, value=answer.value, error=answer.error))
+
+        self.tools.writer.submit(call, then)
+
+    def _prove(self, index: int) -> None:
+        bound = self.machine.plan.bound[index]
+        asked_at = self._now()
+
+        def then(answer: Answer) -> None:
+            proof = Proof(holds=None, what=answer.error) if answer.error else msgspec.convert(answer.value, Proof)
+            self._put(w.ProofAnswered(at=self._now(), index=index, asked=answer.began or asked_at, proof=proof))
+
+        self.tools.reader.submit(KindCall(kind=bound.fault, verb="bitten", data=to_json(bound)), then)
+
+    def _mark_in(self, index: int) -> None:
+        for undo in self.machine.plan.bound[index].undo:
+            record = UndoRecord(undo=undo, state=UndoState.in_, epoch=self.tools.lock.epoch)
+            try:
+                self.tools.ledger.advance(record)
+            except ChaosfwError as trouble:
+                self.stop(f"the ledger can not be written: {trouble.message}")
+                return
+            self._put(w.UndoStepped(at=self._now(), record=record))
+
+    def _start_load(self) -> None:
+        load, endpoint = self.machine.experiment.load, self.tools.endpoint
+        assert load is not None and endpoint is not None and self.tools.load is not None and self.tools.window is not None
+        try:
+            run = self.tools.load.start(load, at=endpoint, out=self.tools.out)
+        except ChaosfwError as trouble:
+            self.stop(f"the load did not start: {trouble}")
+            return
+        self._load = run
+        self._window = self.tools.window(run)
+        self.tools.started(run)
+        self._put(w.LoadUp(at=self._now(), generator=run.generator, url=endpoint.url))
+
+    def _stop_load(self) -> None:
+        run = self._load
+        if run is not None:
+            run.stop()
+            self._in_thread(lambda: self._load_ended(run, died=False))
+
+    def _load_ended(self, run: LoadRun, *, died: bool) -> None:
+        self._load = None
+        load = self.machine.experiment.load
+        assert load is not None
+        seal = run.wait(timeout=load.timeout + KILL_AFTER)
+        reason = (
+            "" if seal is not None and not died else "the generator ended without being told to" if died else "it did not drain in time"
+        )
+        self._put(w.LoadDown(at=self._now(), seal=seal, reason=reason))
+
+    def _count_served(self, since: int) -> None:
+        served, how = self.tools.exposure(since)
+        self._put(w.Served(at=self._now(), served=served, how=how))
+
+    def _heal(self) -> None:
+        """Fence, then heal: whatever the drivers still meant to do, they do no more."""
+        fenced = self.tools.writer.kill()
+        self._put(w.HealStarted(at=self._now(), fenced=fenced))
+
+        def told(record: UndoRecord, what: str) -> None:
+            self._put(w.UndoStepped(at=self._now(), record=record, what=what))
+
+        try:
+            left = heal(
+                ledger=self.tools.ledger,
+                caller=self.tools.healer(),
+                clock=self.tools.clock,
+                epoch=self.tools.lock.epoch,
+                by="runner",
+                told=told,
+            )
+        except Exception as trouble:  # whatever it was, the run must end, say so, and leave the rest to the watchdog
+            self.stop(f"healing broke: {type(trouble).__name__}: {trouble}")
+            left = max(1, len(self.machine.plan.bound))
+        self._put(w.HealDone(at=self._now(), left_open=left))
+
+    def _in_thread(self, work: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        return thread
+
+
+def asked(probe: Probe) -> ProviderCall:
+    """The probe as a call. Its provider's own time-out never exceeds the probe's."""
+    provider = probe.provider
+    if hasattr(provider, "timeout") and provider.timeout > probe.timeout:
+        provider = but(provider, timeout=probe.timeout)
+    return ProviderCall(
+        name=probe.name, provider=provider, tolerance=probe.tolerance, configuration=probe.configuration, secrets=probe.secrets
+    )
+
+
+def is_within(probe: Probe, value: object) -> bool | None:
+    """Whether the value is within the probe's tolerance; None when the value says nothing (None, NaN)."""
+    if isinstance(value, dict) and "status" in value and not isinstance(probe.provider, LoadProvider) and _judges_status(probe):
+        value = value["status"]
+    if value is None or value != value:
+        return None
+    if probe.tolerance is None:
+        return bool(value)
+    return probe.tolerance.accepts(value)
+
+
+def _judges_status(probe: Probe) -> bool:
+    return type(probe.tolerance).__name__ in ("Exactly", "OneOf", "Between")

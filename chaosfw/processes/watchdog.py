@@ -1,0 +1,56 @@
+"""
+Main of the watchdog: ``python -m chaosfw.processes.watchdog BEATS LIFE``, orders on standard input. Says READY on descriptor
+LIFE when it holds the environment, has read it with the credentials that it will heal with, and watches.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+
+from chaosfw.assembly.environments import hold
+from chaosfw.executor.child import ExecutorChild, PatientCaller, kill_marked
+from chaosfw.safety.companion import READY
+from chaosfw.safety.watchdog import Orders, Watchdog
+from chaosfw.timing import SYSTEM
+
+WARM = ("chaosfw.drivers.kubernetes.cordon",)
+
+
+def main() -> None:
+    beats, life = int(sys.argv[1]), int(sys.argv[2])
+    for descriptor in (beats, life):
+        os.set_inheritable(descriptor, False)
+    orders = msgspec.json.decode(sys.stdin.buffer.read(), type=Orders)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner answers Ctrl-C
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it goes when nothing is open and the runner says so, not before
+    place = hold(orders.place)
+    executor = ExecutorChild(
+        clock=SYSTEM,
+        env={"KUBECONFIG": orders.environment.kubeconfig},
+        warm=WARM,
+        log=Path(orders.state) / "watchdog-executor.log",
+        role="healer",
+    )
+    try:
+        executor.wait_ready()
+        caller = PatientCaller(executor)
+        if orders.environment.kubeconfig:
+            caller.kind("", "identity", None, timeout=10.0)
+        os.write(life, READY)
+        note = Watchdog(
+            orders=orders, caller=caller, clock=SYSTEM, kill_marked=lambda token: kill_marked(token, clock=SYSTEM), beats=beats
+        ).watch()
+        if note is not None:
+            print(note, flush=True)
+    finally:
+        executor.close()
+        place.close()
+
+
+if __name__ == "__main__":
+    main()

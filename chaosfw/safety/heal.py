@@ -1,0 +1,95 @@
+"""
+The way back: put back every open undo record, newest first, and prove it by a fresh read.
+
+Called by the engine, the watchdog and ``chaosfw heal`` alike, after the writers are fenced. One failed heal never stops the
+others. It never decides whether the run was good; it only does, records and says what was put back and when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from chaosfw.errors import ChaosfwError, LedgerDamaged
+from chaosfw.model.fault import Proof, Reverted, UndoRecord, UndoState
+from chaosfw.model.struct import but, to_json
+from chaosfw.ports import Caller, Ledger
+from chaosfw.timing import Clock, nanoseconds
+
+CALL = 10.0
+"""Seconds that one revert or one proof may take."""
+PATIENCE = 30.0
+"""Seconds that one record is tried before it is stuck; a later heal tries again."""
+PAUSE = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Seconds between tries: capped back-off."""
+
+Told = Callable[[UndoRecord, str], None]
+
+
+def heal(*, ledger: Ledger, caller: Caller, clock: Clock, epoch: int, by: str, told: Told, patience: float = PATIENCE) -> int:
+    """
+    Every open record of the ledger; how many are still open afterwards. ``told`` hears each step.
+
+    Heal first, record later: when the ledger can not be written any more, reverting goes on and the trouble is told.
+    """
+    left = 0
+    for record in ledger.open():
+        ended = _one(
+            but(record, state=UndoState.healing, epoch=epoch, by=by),
+            record,
+            caller=caller,
+            clock=clock,
+            told=told,
+            ledger=ledger,
+            patience=patience,
+        )
+        left += ended.state is not UndoState.closed
+    return left
+
+
+def _one(record: UndoRecord, was: UndoRecord, *, caller: Caller, clock: Clock, told: Told, ledger: Ledger, patience: float) -> UndoRecord:
+    _write(ledger, record, "healing", told)
+    until = clock.monotonic_ns() + nanoseconds(patience)
+    attempt = 0
+    while True:
+        reverted = _reverted(caller, record, was)
+        if reverted.ending is not None and _is_proven(caller, record):
+            ended = but(record, state=UndoState.closed, ending=reverted.ending, reason=reverted.what)
+            break
+        if clock.monotonic_ns() >= until or (reverted.ending is None and not reverted.retry):
+            ended = but(record, state=UndoState.stuck, reason=reverted.what)
+            break
+        clock.sleep(PAUSE[min(attempt, len(PAUSE) - 1)])
+        attempt += 1
+    _write(ledger, ended, ended.reason, told)
+    return ended
+
+
+def _reverted(caller: Caller, record: UndoRecord, was: UndoRecord) -> Reverted:
+    try:
+        answer = caller.kind(record.undo.fault, "revert", {"record": to_json(was), "epoch": record.epoch}, timeout=CALL)
+    except ChaosfwError as trouble:
+        return Reverted(ending=None, what=trouble.message, retry=_may_pass(trouble))
+    return msgspec.convert(answer, Reverted)
+
+
+def _is_proven(caller: Caller, record: UndoRecord) -> bool:
+    try:
+        answer = caller.kind(record.undo.fault, "healed", to_json(record.undo), timeout=CALL)
+    except ChaosfwError:
+        return False  # unseen is not proven: the loop asks again
+    return msgspec.convert(answer, Proof).holds is True
+
+
+def _may_pass(trouble: ChaosfwError) -> bool:
+    """Whether trying again can help: an environment that is away comes back, a driver's own error does not."""
+    return any(word in trouble.message for word in ("EnvironmentTrouble", "no answer within", "429", "409", "500", "503"))
+
+
+def _write(ledger: Ledger, record: UndoRecord, what: str, told: Told) -> None:
+    try:
+        ledger.advance(record)
+    except LedgerDamaged as trouble:
+        what = f"{what}; NOT recorded: {trouble.message}"
+    told(record, what)
