@@ -7,7 +7,6 @@ Called by the verbs between defaults and checks. It reads the store and never wr
 from __future__ import annotations
 
 import ipaddress
-import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,18 +17,12 @@ from chaosfw.sandbox.kinds import pods
 from chaosfw.sandbox.kinds.cluster import NAMESPACE
 from chaosfw.sandbox.kinds.network import SERVICE
 from chaosfw.sandbox.kinds.row import Kind, invalid, items, read
-
-ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
-"""Random suffixes: no vowels and no look-alikes, so that no words appear."""
+from chaosfw.sandbox.objects.names import random_suffix
 
 ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 NODE_PORTS = range(30000, 32768)
 TOLERATION_SECONDS = 300
 _NODE_TROUBLE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
-
-
-def random_suffix(length: int = 5) -> str:
-    return "".join(secrets.choice(ALPHABET) for _ in range(length))
 
 
 class Admission:

@@ -10,7 +10,7 @@ from typing import Any
 
 from chaosfw.sandbox.apiserver import errors
 from chaosfw.sandbox.apiserver.scope import scope
-from chaosfw.sandbox.apiserver.store import Subscription, TooOldError
+from chaosfw.sandbox.apiserver.store import Change, Mark, Subscription, TooOldError
 from chaosfw.sandbox.apiserver.subresources import binding, eviction, scale
 from chaosfw.sandbox.apiserver.verbs import DeleteOptions, Verbs, WriteOptions, resource_of
 from chaosfw.sandbox.client.verbs import Object, PatchStyle
@@ -102,11 +102,13 @@ def _is_status(row: Kind, subresource: str) -> bool:
     return subresource == "status"
 
 
-async def _changes(subscription: Subscription) -> AsyncIterator[Any]:
+async def _changes(subscription: Subscription) -> AsyncIterator[Change]:
     while True:
         change = await subscription.queue.get()
-        if change is None:
+        if change is Mark.END:
+            return
+        if isinstance(change, Mark):
             raise errors.expired("the watch fell behind and was closed")
         yield change
-        if subscription.queue.qsize() % 64 == 0:
+        if subscription.queue.qsize() % 64 == 63:
             await asyncio.sleep(0)  # a long backlog must not hold the loop

@@ -12,6 +12,7 @@ import json
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 
 from chaosfw.sandbox.client.verbs import Object
 
@@ -50,6 +51,14 @@ class Change:
     last: Entry
 
 
+class Mark(Enum):
+    """What may stand in a subscription's queue between changes."""
+
+    SLOW = "the follower lagged too far behind; nothing follows"
+    BOOKMARK = "time to tell how far we are"
+    END = "time to close"
+
+
 class TooOldError(Exception):
     """The log no longer reaches back that far; ``oldest`` is the first version it knows."""
 
@@ -65,15 +74,15 @@ def entry(obj: Object, version: int) -> Entry:
 
 @dataclass(slots=True, eq=False)
 class Subscription:
-    """The changes of one resource, in order, from some version on. ``None`` in the queue: the follower was too slow."""
+    """The changes of one resource, in order, from some version on, and marks between them."""
 
     resource: str
-    queue: asyncio.Queue[Change | None] = field(default_factory=asyncio.Queue)
+    queue: asyncio.Queue[Change | Mark] = field(default_factory=asyncio.Queue)
 
     def push(self, change: Change) -> bool:
         """False when the follower has to go."""
         slow = self.queue.qsize() >= BACKLOG
-        self.queue.put_nowait(None if slow else change)
+        self.queue.put_nowait(Mark.SLOW if slow else change)
         return not slow
 
 
@@ -153,6 +162,12 @@ class Store:
         followers = self._followers.get(subscription.resource, [])
         if subscription in followers:
             followers.remove(subscription)
+
+    def close(self) -> None:
+        """Ends every follower: the server is going."""
+        for followers in self._followers.values():
+            for subscription in followers:
+                subscription.queue.put_nowait(Mark.END)
 
     def _announce(self, change: Change) -> None:
         if len(self._log) == self._log.maxlen:

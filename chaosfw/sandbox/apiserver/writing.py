@@ -11,10 +11,11 @@ import uuid
 from dataclasses import dataclass, field
 
 from chaosfw.sandbox.apiserver import errors
-from chaosfw.sandbox.apiserver.admission import Admission, random_suffix
+from chaosfw.sandbox.apiserver.admission import Admission
 from chaosfw.sandbox.client.verbs import Object
 from chaosfw.sandbox.kinds.row import Cause, Kind, invalid, read, required
 from chaosfw.sandbox.objects import moments, selectors
+from chaosfw.sandbox.objects.names import random_suffix
 from chaosfw.sandbox.schema import types
 from chaosfw.timing import SYSTEM
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from chaosfw.sandbox.kinds import cluster, custom, events, network, pods, stored, workloads
+from chaosfw.sandbox.kinds import cluster, custom, events, network, pods, reviews, stored, workloads
 from chaosfw.sandbox.kinds.row import Kind
 
 BUILT_IN: tuple[Kind, ...] = (
@@ -40,6 +40,7 @@ BUILT_IN: tuple[Kind, ...] = (
     *stored.ROLES,
     *(row for row in stored.STORAGE if row.group),
     *(row for row in stored.OTHERS if row.group != "autoscaling"),
+    *reviews.ROWS,
     custom.DEFINITION,
 )
 

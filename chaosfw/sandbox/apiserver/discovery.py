@@ -1,0 +1,117 @@
+"""
+What the server serves, told in both ways clients ask: aggregated (two requests) and legacy (one a group version).
+
+Derived from the rows, every time it is asked: a custom resource appears with its definition.
+"""
+
+from __future__ import annotations
+
+from chaosfw.sandbox.client.verbs import Object
+from chaosfw.sandbox.kinds.registry import Registry
+from chaosfw.sandbox.kinds.row import Kind, Subresource
+
+AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
+
+
+def wants_aggregated(accept: str) -> str:
+    """The version of the aggregated document the client takes first, or nothing."""
+    for offer in accept.replace(" ", "").split(","):
+        if "as=APIGroupDiscoveryList" in offer and "application/json" in offer:
+            for version in ("v2", "v2beta1"):
+                if f"v={version}" in offer.split(";"):
+                    return version
+    return ""
+
+
+def aggregated(registry: Registry, *, core: bool, version: str) -> Object:
+    """``/api`` has the core group, ``/apis`` all others."""
+    groups = [group for group in registry.versions() if (group == "") is core]
+    items = [_group_item(registry, group) for group in groups]
+    return {"kind": "APIGroupDiscoveryList", "apiVersion": f"apidiscovery.k8s.io/{version}", "metadata": {}, "items": items}
+
+
+def _group_item(registry: Registry, group: str) -> Object:
+    versions = [
+        {"version": version, "resources": [_resource_item(row) for row in registry.of(group, version)], "freshness": "Current"}
+        for version in registry.versions()[group]
+    ]
+    return {"metadata": {"name": group, "creationTimestamp": None} if group else {"creationTimestamp": None}, "versions": versions}
+
+
+def _resource_item(row: Kind) -> Object:
+    item: Object = {
+        "resource": row.plural,
+        "responseKind": {"group": row.group, "version": row.version, "kind": row.kind},
+        "scope": "Namespaced" if row.namespaced else "Cluster",
+        "singularResource": row.singular,
+        "verbs": list(row.verbs),
+    }
+    if row.short:
+        item["shortNames"] = list(row.short)
+    if row.categories:
+        item["categories"] = list(row.categories)
+    if row.doors:
+        item["subresources"] = [_door_item(door) for door in row.doors]
+    return item
+
+
+def _door_item(door: Subresource) -> Object:
+    kind = {"group": door.group, "version": door.version, "kind": door.kind}
+    return {"subresource": door.name, "responseKind": kind, "verbs": list(door.verbs)}
+
+
+def core_versions(address: str) -> Object:
+    cidrs = [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]
+    return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": cidrs}
+
+
+def group_list(registry: Registry) -> Object:
+    groups = [_group(group, versions) for group, versions in registry.versions().items() if group]
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+
+
+def group(registry: Registry, name: str) -> Object | None:
+    versions = registry.versions().get(name) if name else None
+    return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, versions)} if versions else None
+
+
+def _group(name: str, versions: list[str]) -> Object:
+    told = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
+    return {"name": name, "versions": told, "preferredVersion": told[0]}
+
+
+def resource_list(registry: Registry, group: str, version: str) -> Object | None:
+    rows = registry.of(group, version)
+    if not rows:
+        return None
+    resources = [entry for row in rows for entry in _legacy_entries(row)]
+    group_version = f"{group}/{version}" if group else version
+    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources}
+
+
+def _legacy_entries(row: Kind) -> list[Object]:
+    own: Object = {
+        "name": row.plural,
+        "singularName": row.singular,
+        "namespaced": row.namespaced,
+        "kind": row.kind,
+        "verbs": list(row.verbs),
+    }
+    if row.short:
+        own["shortNames"] = list(row.short)
+    if row.categories:
+        own["categories"] = list(row.categories)
+    return [own, *(_legacy_door(row, door) for door in row.doors)]
+
+
+def _legacy_door(row: Kind, door: Subresource) -> Object:
+    entry: Object = {
+        "name": f"{row.plural}/{door.name}",
+        "singularName": "",
+        "namespaced": row.namespaced,
+        "kind": door.kind,
+        "verbs": list(door.verbs),
+    }
+    if (door.group, door.version) != (row.group, row.version):
+        entry["group"], entry["version"] = door.group, door.version
+    return entry

@@ -1,0 +1,263 @@
+"""
+One HTTP exchange on a resource: reads query and body into what the verbs take, and writes what they answer.
+
+The only module besides the server that knows aiohttp. It decides nothing about objects.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import yaml
+from aiohttp import web
+
+from chaosfw.sandbox.apiserver import errors, table, watch
+from chaosfw.sandbox.apiserver.inside import finalize
+from chaosfw.sandbox.apiserver.route import Target
+from chaosfw.sandbox.apiserver.scope import Scope, scope
+from chaosfw.sandbox.apiserver.subresources import binding, eviction, log, scale, token
+from chaosfw.sandbox.apiserver.table import Form
+from chaosfw.sandbox.apiserver.verbs import DeleteOptions, Outcome, PatchForm, Verbs, WriteOptions
+from chaosfw.sandbox.client.verbs import ApiError, Object, PodDoor
+from chaosfw.sandbox.kinds import reviews
+
+JSON = "application/json"
+PATCHES: Mapping[str, PatchForm] = {
+    "application/json-patch+json": "json",
+    "application/merge-patch+json": "merge",
+    "application/strategic-merge-patch+json": "strategic",
+    "application/apply-patch+yaml": "apply",
+    "application/apply-patch+json": "apply",
+}
+_EXEC = "the embedded control plane of the sandbox does not run commands in containers yet; use control_plane = \"kubernetes\" for exec"
+
+
+class Exchange:
+    """One request. ``answer`` raises ApiError for every refusal."""
+
+    def __init__(self, request: web.BaseRequest, target: Target, verbs: Verbs, door: PodDoor, *, user: str) -> None:
+        self._request, self._target, self._verbs, self._door, self._user = request, target, verbs, door, user
+        self._row = target.row
+        self._query = request.query
+        self._form = table.wanted(request.headers.get("Accept", ""), include=self._query.get("includeObject", ""))
+
+    async def answer(self) -> web.StreamResponse:
+        if self._target.subresource and self._target.subresource != "status":
+            return await self._through_door()
+        method = self._request.method
+        if method in ("GET", "HEAD"):
+            return await self._get() if self._target.name else await self._list()
+        if method == "POST" and not self._target.name:
+            return await self._create()
+        if method == "PUT" and self._target.name:
+            return await self._update()
+        if method == "PATCH" and self._target.name:
+            return await self._patch()
+        if method == "DELETE":
+            return await self._delete()
+        raise errors.method_not_allowed()
+
+    # --- reading
+
+    async def _get(self) -> web.StreamResponse:
+        if self._flag("watch"):
+            return await self._watch(scope(self._row, namespace=self._target.namespace, fields=f"metadata.name={self._target.name}"))
+        found = self._verbs.get(self._row, self._target.namespace, self._target.name)
+        return reply(table.one(self._row, found, self._form))
+
+    async def _list(self) -> web.StreamResponse:
+        if "list" not in self._row.verbs:
+            raise errors.method_not_allowed()
+        about = self._scope()
+        if self._flag("watch"):
+            return await self._watch(about)
+        version = self._query.get("resourceVersion", "") if self._query.get("resourceVersionMatch") == "Exact" else ""
+        page = self._verbs.list(
+            about, limit=int(self._query.get("limit") or 0), token=self._query.get("continue", ""), version=int(version or 0)
+        )
+        metadata: Object = {"resourceVersion": str(page.version)}
+        if page.more:
+            metadata["continue"] = page.more
+        if page.remaining:
+            metadata["remainingItemCount"] = page.remaining
+        return reply(table.many(self._row, page.entries, self._form, metadata))
+
+    async def _watch(self, about: Scope) -> web.StreamResponse:
+        wish = watch.Wish(
+            since=self._query.get("resourceVersion", ""),
+            match=self._query.get("resourceVersionMatch", ""),
+            initial=self._flag("sendInitialEvents") if self._query.get("sendInitialEvents") else None,
+            bookmarks=self._flag("allowWatchBookmarks"),
+            timeout=float(self._query["timeoutSeconds"]) if self._query.get("timeoutSeconds") not in (None, "", "0") else None,
+        )
+        watch.check(wish, about, self._verbs.store)
+        return await stream(self._request, watch.lines(self._verbs.store, about, self._form, wish), content_type=JSON)
+
+    # --- writing
+
+    async def _create(self) -> web.StreamResponse:
+        body = await self._body()
+        if self._row.resource == "bindings":
+            name = str((body.get("metadata") or {}).get("name", ""))
+            binding.bind(self._verbs, self._target.namespace, name, body)
+            return reply(_success(), status=201)
+        if self._row in reviews.ROWS:
+            return reply(_dump(reviews.answer(self._row, body, user=self._user)), status=201)
+        return self._wrote(self._verbs.create(self._row, self._target.namespace, body, self._options()))
+
+    async def _update(self) -> web.StreamResponse:
+        place = (self._row, self._target.namespace, self._target.name)
+        return self._wrote(self._verbs.update(*place, await self._body(), self._options(), status=self._target.subresource == "status"))
+
+    async def _patch(self) -> web.StreamResponse:
+        form, body = await self._patch_body()
+        place = (self._row, self._target.namespace, self._target.name)
+        return self._wrote(self._verbs.patch(*place, body, form, self._options(), status=self._target.subresource == "status"))
+
+    async def _delete(self) -> web.StreamResponse:
+        options = self._delete_options(await self._body(optional=True))
+        if not self._target.name:
+            gone = self._verbs.delete_collection(self._scope(), options)
+            return reply(table.many(self._row, gone, Form(), {"resourceVersion": str(self._verbs.store.version)}))
+        outcome = self._verbs.delete(self._row, self._target.namespace, self._target.name, options)
+        if outcome.gone and not self._row.answers_deleted_object:
+            return reply(_dump(errors.deleted(self._row, self._target.name, outcome.entry.obj["metadata"]["uid"])))
+        return reply(table.one(self._row, outcome.entry, self._form))
+
+    def _wrote(self, outcome: Outcome) -> web.StreamResponse:
+        answer = reply(table.one(self._row, outcome.entry, self._form), status=201 if outcome.created else 200)
+        for warning in outcome.warnings:
+            answer.headers.add("Warning", f"299 - {json.dumps(warning)}")
+        return answer
+
+    # --- doors
+
+    async def _through_door(self) -> web.StreamResponse:
+        name, method = self._target.subresource, self._request.method
+        if name == "exec":
+            raise ApiError(501, "NotImplemented", _EXEC)
+        place = (self._target.namespace, self._target.name)
+        if name == "log" and method == "GET":
+            follow = self._flag("follow")
+            chunks = await log.begun(log.open_log(self._verbs, self._door, *place, self._query), follow=follow)
+            return await stream(self._request, chunks, content_type="text/plain")
+        if name == "scale":
+            return await self._scale(place)
+        body = await self._body(optional=True)
+        if name == "binding" and method == "POST":
+            binding.bind(self._verbs, *place, body)
+            return reply(_success(), status=201)
+        if name == "eviction" and method == "POST":
+            told = self._delete_options(body.get("deleteOptions") or {}, query=False)
+            return reply(_dump(eviction.evict(self._verbs, *place, told)), status=201)
+        if name == "token" and method == "POST":
+            return reply(_dump(token.issue(self._verbs, *place, body)), status=201)
+        if name == "finalize" and method == "PUT":
+            return reply(_dump(finalize(self._verbs, self._row, self._target.name, body)))
+        raise errors.method_not_allowed()
+
+    async def _scale(self, place: tuple[str, str]) -> web.StreamResponse:
+        method = self._request.method
+        if method == "GET":
+            return reply(_dump(scale.view(self._verbs.get(self._row, *place))))
+        if method == "PUT":
+            return reply(_dump(scale.replace(self._verbs, self._row, *place, await self._body(), self._options())))
+        if method == "PATCH":
+            form, body = await self._patch_body()
+            return reply(_dump(scale.patch(self._verbs, self._row, *place, body, form, self._options())))
+        raise errors.method_not_allowed()
+
+    # --- what the client sent
+
+    def _flag(self, name: str) -> bool:
+        return self._query.get(name, "").lower() in ("true", "1")
+
+    def _scope(self) -> Scope:
+        query = self._query
+        return scope(
+            self._row, namespace=self._target.namespace, labels=query.get("labelSelector", ""), fields=query.get("fieldSelector", "")
+        )
+
+    def _options(self) -> WriteOptions:
+        validation = self._query.get("fieldValidation", "") or "Warn"
+        return WriteOptions(dry_run="All" in self._query.getall("dryRun", []), validation=validation)
+
+    def _delete_options(self, body: Object, *, query: bool = True) -> DeleteOptions:
+        """The query counts only where there is no body."""
+        told: Mapping[str, Any] = body or (self._query if query else {})
+        grace = told.get("gracePeriodSeconds")
+        conditions = body.get("preconditions") or {}
+        propagation = told.get("propagationPolicy") or ("Orphan" if str(told.get("orphanDependents", "")).lower() == "true" else "")
+        return DeleteOptions(
+            grace=None if grace in (None, "") else int(str(grace)),
+            propagation=propagation,
+            uid=conditions.get("uid") or "",
+            version=conditions.get("resourceVersion") or "",
+            dry_run="All" in (body.get("dryRun") or self._query.getall("dryRun", [])),
+        )
+
+    async def _body(self, *, optional: bool = False) -> Object:
+        raw = await self._request.read()
+        if not raw and optional:
+            return {}
+        kind = self._request.headers.get("Content-Type", JSON).partition(";")[0].strip()
+        if kind == "application/vnd.kubernetes.protobuf" or raw.startswith(b"k8s\x00"):
+            raise errors.unsupported_media_type(
+                "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml"
+            )
+        body = _parse(raw, is_yaml="yaml" in kind)
+        if not isinstance(body, dict):
+            raise errors.bad_request("couldn't get version/kind; json parse error: the body is not an object")
+        return body
+
+    async def _patch_body(self) -> tuple[PatchForm, Any]:
+        kind = self._request.headers.get("Content-Type", "").partition(";")[0].strip()
+        form = PATCHES.get(kind)
+        if form is None:
+            raise errors.unsupported_media_type(
+                f"the body of the request was in an unknown format - accepted media types include: {', '.join(PATCHES)}"
+            )
+        return form, _parse(await self._request.read(), is_yaml="yaml" in kind)
+
+
+def _parse(raw: bytes, *, is_yaml: bool) -> Any:
+    try:
+        return yaml.safe_load(raw) if is_yaml else json.loads(raw)
+    except (ValueError, yaml.YAMLError) as error:
+        raise errors.bad_request(f"error decoding the body: {error}") from error
+
+
+def _success() -> bytes:
+    return _dump({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
+
+
+def _dump(value: Object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def reply(body: bytes, *, status: int = 200, content_type: str = JSON) -> web.Response:
+    """The whole answer in one write."""
+    return web.Response(body=body, status=status, headers={"Content-Type": content_type, "Cache-Control": "no-cache, private"})
+
+
+def refuse(error: ApiError) -> web.Response:
+    return reply(_dump(errors.status_of(error)), status=error.code)
+
+
+async def stream(request: web.BaseRequest, chunks: AsyncIterator[bytes], *, content_type: str) -> web.StreamResponse:
+    """Headers at once, then a flush a chunk. A client that goes away is no error."""
+    answer = web.StreamResponse(headers={"Content-Type": content_type, "Cache-Control": "no-cache, private"})
+    answer.enable_chunked_encoding()
+    await answer.prepare(request)
+    try:
+        async for chunk in chunks:
+            await answer.write(chunk)
+        await answer.write_eof()
+    except ConnectionError:
+        pass  # the client has gone: that is how watches end
+    finally:
+        if hasattr(chunks, "aclose"):
+            await chunks.aclose()
+    return answer

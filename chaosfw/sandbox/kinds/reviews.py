@@ -1,0 +1,39 @@
+"""
+Rows of questions: kinds that are only ever created, answered at once and never stored.
+"""
+
+from __future__ import annotations
+
+from chaosfw.sandbox.client.verbs import Object
+from chaosfw.sandbox.kinds.row import Kind, read
+
+_AUTHORIZATION = "authorization.k8s.io"
+_EVERYTHING = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
+
+
+def _form(kind: str, plural: str, group: str, *, namespaced: bool = False) -> Kind:
+    return Kind(kind=kind, plural=plural, group=group, namespaced=namespaced, verbs=("create",), has_status=False)
+
+
+ROWS = (
+    _form("SelfSubjectAccessReview", "selfsubjectaccessreviews", _AUTHORIZATION),
+    _form("SelfSubjectRulesReview", "selfsubjectrulesreviews", _AUTHORIZATION),
+    _form("SubjectAccessReview", "subjectaccessreviews", _AUTHORIZATION),
+    _form("LocalSubjectAccessReview", "localsubjectaccessreviews", _AUTHORIZATION, namespaced=True),
+    _form("SelfSubjectReview", "selfsubjectreviews", "authentication.k8s.io"),
+    _form("TokenReview", "tokenreviews", "authentication.k8s.io"),
+)
+
+
+def answer(row: Kind, body: Object, *, user: str) -> Object:
+    """Whoever has the cluster's token may do everything."""
+    status: Object
+    if row.kind == "SelfSubjectRulesReview":
+        status = {"resourceRules": _EVERYTHING, "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}], "incomplete": False}
+    elif row.kind == "SelfSubjectReview":
+        status = {"userInfo": {"username": user, "groups": ["system:masters", "system:authenticated"]}}
+    elif row.kind == "TokenReview":
+        status = {"authenticated": bool(read(body, "spec.token")), "user": {"username": user}}
+    else:
+        status = {"allowed": True, "reason": "the sandbox does not enforce RBAC"}
+    return {**body, "kind": row.kind, "apiVersion": row.api_version, "metadata": body.get("metadata") or {}, "status": status}
