@@ -1,1 +1,94 @@
-"""chaosfw: chaos engineering as pytest."""
+"""
+chaosfw: chaos engineering as pytest.
+
+``import chaosfw as cf`` gives everything that an experiment is written with. Names are loaded when they are first used, the
+only lazy import of the house, so that an installed chaosfw costs a stranger's pytest run next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for type checkers and editors: the same names, without the price
+    from chaosfw.assembly.chaos import Chaos, Outcome
+    from chaosfw.authoring.experiments import Experiment, experiment, limits
+    from chaosfw.authoring.loads import SLO, Load
+    from chaosfw.authoring.probes import Hypothesis, availability, endpoint, http, latency, probe, process, tcp
+    from chaosfw.authoring.tolerances import above, at_least, at_most, below, between, exactly, matches, one_of
+    from chaosfw.errors import ChaosfwError, Refused, UsageError
+    from chaosfw.faults.toolkit import toolkit
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Chaos": "chaosfw.assembly.chaos",
+    "ChaosfwError": "chaosfw.errors",
+    "Experiment": "chaosfw.authoring.experiments",
+    "Hypothesis": "chaosfw.authoring.probes",
+    "Load": "chaosfw.authoring.loads",
+    "Outcome": "chaosfw.assembly.chaos",
+    "Refused": "chaosfw.errors",
+    "SLO": "chaosfw.authoring.loads",
+    "UsageError": "chaosfw.errors",
+    "above": "chaosfw.authoring.tolerances",
+    "at_least": "chaosfw.authoring.tolerances",
+    "at_most": "chaosfw.authoring.tolerances",
+    "availability": "chaosfw.authoring.probes",
+    "below": "chaosfw.authoring.tolerances",
+    "between": "chaosfw.authoring.tolerances",
+    "endpoint": "chaosfw.authoring.probes",
+    "exactly": "chaosfw.authoring.tolerances",
+    "experiment": "chaosfw.authoring.experiments",
+    "http": "chaosfw.authoring.probes",
+    "latency": "chaosfw.authoring.probes",
+    "limits": "chaosfw.authoring.experiments",
+    "matches": "chaosfw.authoring.tolerances",
+    "one_of": "chaosfw.authoring.tolerances",
+    "probe": "chaosfw.authoring.probes",
+    "process": "chaosfw.authoring.probes",
+    "tcp": "chaosfw.authoring.probes",
+    "toolkit": "chaosfw.faults.toolkit",
+}
+
+__all__ = [
+    "SLO",
+    "Chaos",
+    "ChaosfwError",
+    "Experiment",
+    "Hypothesis",
+    "Load",
+    "Outcome",
+    "Refused",
+    "UsageError",
+    "above",
+    "at_least",
+    "at_most",
+    "availability",
+    "below",
+    "between",
+    "endpoint",
+    "exactly",
+    "experiment",
+    "http",
+    "latency",
+    "limits",
+    "matches",
+    "one_of",
+    "probe",
+    "process",
+    "tcp",
+    "toolkit",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"chaosfw has no {name!r}; it has: {', '.join(sorted(_HOME))}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

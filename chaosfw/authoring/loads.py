@@ -1,0 +1,76 @@
+"""Load and SLO as users write them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from chaosfw.authoring.quantities import duration, quantile, share
+from chaosfw.errors import UsageError
+from chaosfw.model.load import Load as LoadNoun
+from chaosfw.model.slo import SLO as SLONoun
+from chaosfw.model.slo import LatencyLimit
+
+
+def Load(  # reads as the noun that it makes
+    endpoint: str,
+    *,
+    path: str = "/",
+    rate: float = 50.0,
+    method: str = "GET",
+    headers: dict[str, str] | None = None,
+    body: str = "",
+    timeout: str | float = 5.0,
+    connection: Literal["new", "keep-alive"] = "new",
+    status: tuple[int, ...] | int = (),
+    marker: str = "x-chaosfw-pod",
+) -> LoadNoun:
+    """
+    ``rate`` requests a second at an endpoint, open model: each is sent at its time whether or not earlier ones came back.
+
+    A new connection per request by default, because a few kept ones miss a victim (one of three with one connection: two
+    times out of three). ``marker`` is the response header that names the instance which answered.
+    """
+    if not rate > 0:
+        raise UsageError(f"load {endpoint!r}: rate is {rate!r}, more than 0 requests a second was expected")
+    if not path.startswith("/"):
+        raise UsageError(f"load {endpoint!r}: path is {path!r}, a path starts with '/'")
+    return LoadNoun(
+        endpoint=endpoint,
+        path=path,
+        rate=float(rate),
+        method=method,
+        headers=headers or {},
+        body=body,
+        timeout=duration(timeout, what=f"load {endpoint!r}: timeout"),
+        connection=connection,
+        expected_status=(status,) if isinstance(status, int) else tuple(status),
+        marker=marker.lower(),
+    )
+
+
+def SLO(
+    name: str,
+    *,
+    availability: str | float,
+    latency: dict[str, str | float] | None = None,
+    window: str | float = "30d",
+    requests_per_window: float = 0.0,
+) -> SLONoun:
+    """
+    A service level objective that *prices* a run in error budget. ``requests_per_window`` is the declared traffic; without it
+    the load's own rate over the window stands for it, and the report says so.
+    """
+    target = share(availability, what=f"SLO {name!r}: availability")
+    if target >= 1:
+        raise UsageError(f"SLO {name!r}: availability is 100 %: there is no error budget to price anything in")
+    limits = tuple(
+        LatencyLimit(quantile=quantile(which), limit=duration(limit, what=f"SLO {name!r}: latency {which}"))
+        for which, limit in (latency or {}).items()
+    )
+    return SLONoun(
+        name=name,
+        availability=target,
+        latency=limits,
+        window=duration(window, what=f"SLO {name!r}: window"),
+        requests_per_window=requests_per_window,
+    )

@@ -1,0 +1,186 @@
+"""
+Faults of pods and nodes, and handles of workloads for probes and faults.
+
+``kill`` is stock ``chaosk8s.pod.actions.terminate_pods``; ``cordon`` and ``drain`` are our own Chaos Toolkit functions, because
+the stock ones give up at the first PodDisruptionBudget and leave the node cordoned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chaosfw.authoring.quantities import duration, share
+from chaosfw.errors import UsageError
+from chaosfw.model.activity import Action, Probe, PythonProvider
+from chaosfw.model.struct import Json
+from chaosfw.model.tolerance import Between, Exactly
+
+__all__ = ["Workload", "cordon", "deployment", "drain", "kill", "node_ready", "statefulset"]
+
+OURS = "chaosfw.activities.kubernetes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """A handle: probes and faults take it. ``kind`` is ``deployment`` or ``statefulset``."""
+
+    kind: str
+    name: str
+    namespace: str
+
+    def ready(self, *, at_least: int, timeout: str | float = 1.0) -> Probe:
+        """At least so many pods are ready and not on their way out."""
+        provider = PythonProvider(module=OURS, func="ready_pods", arguments=self._arguments())
+        return Probe(
+            name=f"{self.name}: at least {at_least} pods ready",
+            provider=provider,
+            tolerance=Between(low=at_least),
+            timeout=duration(timeout, what="timeout"),
+        )
+
+    def available(self, *, timeout: str | float = 1.0) -> Probe:
+        """Every wanted replica is updated and available, and no old one is left (Deployments)."""
+        if self.kind != "deployment":
+            raise UsageError(f"{self.name}: available() is for deployments, this is a {self.kind}", hint="use ready(at_least=…)")
+        arguments: dict[str, Json] = {"name": self.name, "namespace": self.namespace}
+        provider = PythonProvider(module=OURS, func="rollout_is_complete", arguments=arguments)
+        return Probe(
+            name=f"{self.name}: available", provider=provider, tolerance=Exactly(value=True), timeout=duration(timeout, what="timeout")
+        )
+
+    def as_json(self) -> dict[str, Json]:
+        return {"kind": self.kind, "name": self.name, "namespace": self.namespace}
+
+    def _arguments(self) -> dict[str, Json]:
+        return {"name": self.name, "namespace": self.namespace, "kind": self.kind}
+
+
+def deployment(name: str, *, namespace: str = "default") -> Workload:
+    """A Deployment by name."""
+    return Workload(kind="deployment", name=name, namespace=namespace)
+
+
+def statefulset(name: str, *, namespace: str = "default") -> Workload:
+    """A StatefulSet by name."""
+    return Workload(kind="statefulset", name=name, namespace=namespace)
+
+
+def node_ready(name: str) -> Probe:
+    """A node is Ready and schedulable."""
+    provider = PythonProvider(module=OURS, func="node_is_ready", arguments={"name": name})
+    return Probe(name=f"node {name} ready", provider=provider, tolerance=Exactly(value=True))
+
+
+def kill(
+    what: Workload | None = None,
+    *,
+    selector: str = "",
+    namespace: str = "default",
+    count: int | None = None,
+    percentage: str | float | None = None,
+    zone: str = "",
+    abrupt: bool = False,
+    timeout: str | float = 30.0,
+    name: str = "",
+) -> Action:
+    """
+    Deletes pods: of a workload, or by label ``selector`` in a ``namespace``; ``count`` of them (default one) or a
+    ``percentage`` (rounded up); only those in ``zone`` when given. Which ones is decided by the seed (``--chaos-seed``).
+
+    Graceful (SIGTERM, the pod's own grace) unless ``abrupt`` (SIGKILL). Their controller replaces them: it heals itself.
+    """
+    if (what is None) == (not selector):
+        raise UsageError("kill takes a workload or a selector, one of the two", hint="k8s.kill(k8s.deployment('web'), count=1)")
+    if count is not None and percentage is not None:
+        raise UsageError("kill takes a count or a percentage, one of the two")
+    if count is not None and count < 1:
+        raise UsageError(f"kill: count is {count!r}, at least 1 was expected")
+    select: dict[str, Json] = {
+        "count": count,
+        "share": None if percentage is None else share(percentage, what="kill: percentage"),
+        "zone": zone or None,
+    }
+    where = {"workload": what.as_json()} if what is not None else {"selector": selector, "namespace": namespace}
+    victim = what.name if what is not None else selector
+    amount = f"{percentage}" if percentage is not None else f"{count or 1}"
+    label = f"kill {amount} of {victim}" + (f" in {zone}" if zone else "") + (" abruptly" if abrupt else "")
+    arguments: dict[str, Json] = {"grace_period": 0} if abrupt else {}
+    return Action(
+        name=name or label,
+        provider=PythonProvider(module="chaosk8s.pod.actions", func="terminate_pods", arguments=arguments),
+        select={**select, **where},
+        self_heals=True,
+        timeout=duration(timeout, what="kill: timeout"),
+    )
+
+
+def cordon(
+    node: str = "",
+    *,
+    selector: str = "",
+    hosting: Workload | None = None,
+    count: int | None = None,
+    percentage: str | float | None = None,
+    zone: str = "",
+    timeout: str | float = 30.0,
+    name: str = "",
+) -> Action:
+    """Makes nodes unschedulable: by name, by label ``selector``, ``zone``, or those ``hosting`` a workload; ``count`` of them (default one)."""
+    select = _node_selection(node, selector, hosting, count, percentage, zone)
+    return _node_action("cordon_nodes", name or f"cordon {_node_words(select)}", select, timeout, {})
+
+
+def drain(
+    node: str = "",
+    *,
+    selector: str = "",
+    hosting: Workload | None = None,
+    count: int | None = None,
+    percentage: str | float | None = None,
+    zone: str = "",
+    delete_emptydir_data: bool = False,
+    timeout: str | float = 60.0,
+    name: str = "",
+) -> Action:
+    """
+    Cordons nodes and evicts their pods through the eviction API, asking again while a PodDisruptionBudget says no.
+
+    Chosen as by :func:`cordon`. Refused for pods that nothing would bring back, and for pods with emptyDir volumes unless
+    ``delete_emptydir_data`` accepts their loss.
+    """
+    select = _node_selection(node, selector, hosting, count, percentage, zone)
+    limit = duration(timeout, what="drain: timeout")
+    arguments: dict[str, Json] = {"timeout": limit}
+    if delete_emptydir_data:
+        arguments["delete_emptydir_data"] = True
+    return _node_action("drain_nodes", name or f"drain {_node_words(select)}", select, limit + 5.0, arguments)
+
+
+def _node_selection(
+    node: str, selector: str, hosting: Workload | None, count: int | None, percentage: str | float | None, zone: str
+) -> dict[str, Json]:
+    if not (node or selector or hosting or zone or count or percentage):
+        raise UsageError("which nodes? name one, or give selector, zone, hosting, count or percentage")
+    if count is not None and percentage is not None:
+        raise UsageError("nodes: a count or a percentage, one of the two")
+    return {
+        "node": node or None,
+        "selector": selector or None,
+        "hosting": hosting.as_json() if hosting is not None else None,
+        "count": count,
+        "share": None if percentage is None else share(percentage, what="nodes: percentage"),
+        "zone": zone or None,
+    }
+
+
+def _node_words(select: dict[str, Json]) -> str:
+    if select["node"]:
+        return str(select["node"])
+    amount = f"{select['share'] * 100:g}% of nodes" if select["share"] else f"{select['count'] or 1} node"
+    hosting = f" hosting {select['hosting']['name']}" if select["hosting"] else ""
+    return amount + hosting + (f" in {select['zone']}" if select["zone"] else "")
+
+
+def _node_action(func: str, name: str, select: dict[str, Json], timeout: str | float, arguments: dict[str, Json]) -> Action:
+    provider = PythonProvider(module=OURS, func=func, arguments=arguments)
+    return Action(name=name, provider=provider, select=select, timeout=duration(timeout, what=f"{name}: timeout"))

@@ -1,0 +1,41 @@
+"""Any driver function as a fault: ``cf.toolkit("chaosaws.ec2.actions", "stop_instance", …)``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chaosfw.authoring.quantities import duration
+from chaosfw.errors import UsageError
+from chaosfw.model.activity import Action, Probe, PythonProvider
+from chaosfw.model.struct import Json
+
+
+def toolkit(
+    module: str,
+    func: str,
+    *,
+    undo: Action | Sequence[Action] = (),
+    self_heals: bool = False,
+    proof: Probe | None = None,
+    background: bool = False,
+    timeout: str | float = 60.0,
+    name: str = "",
+    **arguments: Json,
+) -> Action:
+    """
+    One function of any Chaos Toolkit driver. Names its ``undo`` (one or more of these), or says that it ``self_heals``.
+
+    ``proof`` is a probe that must hold while the fault is in; without one, nothing proves the effect and the verdict can not
+    be *held*. Functions that chaosfw knows (chaosk8s kills, cordons, drains) bring their own way back and their own proof.
+    """
+    if not module or not func:
+        raise UsageError("toolkit takes a module and a function", hint='cf.toolkit("chaosk8s.pod.actions", "terminate_pods", …)')
+    return Action(
+        name=name or func.replace("_", " "),
+        provider=PythonProvider(module=module, func=func, arguments=arguments),
+        rollbacks=(undo,) if isinstance(undo, Action) else tuple(undo),
+        self_heals=self_heals,
+        proof=proof,
+        background=background,
+        timeout=duration(timeout, what=f"{func}: timeout"),
+    )
