@@ -47,6 +47,8 @@ class RunOpened(Event, frozen=True, kw_only=True):
     boot_id: str
     versions: dict[str, str] = {}
     settings: dict[str, Json] = {}
+    suppressed: tuple[str, ...] = ()
+    """Guards that were switched off for this run."""
 
 
 class PhaseBegan(Event, frozen=True, kw_only=True):
@@ -137,6 +139,8 @@ class LoadEnded(Event, frozen=True, kw_only=True):
 
     seal: Seal | None
     reason: str = ""
+    asked: int = 0
+    """When the runner asked it to stop: what was due until then is intended. 0: not known."""
 
 
 class Exposed(Event, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from chaosfw.model.event import Phase
 from chaosfw.model.fault import Bound, UndoRecord
 from chaosfw.model.load import Generator, Seal
 from chaosfw.model.plan import Plan, Refusal
+from chaosfw.model.slo import Objective
 from chaosfw.model.struct import Json, Noun
 from chaosfw.model.verdict import Judgement
 
@@ -73,6 +74,8 @@ class Outage(Noun, frozen=True, kw_only=True):
     bad: int = 0
     relapses: int = 0
     judged: bool = True
+    last_bad: int = 0
+    """Intended instant of the last bad: at that moment it had not ended."""
 
 
 class Second(Noun, frozen=True, kw_only=True):
@@ -95,6 +98,8 @@ class Round(Noun, frozen=True, kw_only=True):
     at: int
     ok: bool | None
     phase: Phase
+    before_rollbacks: bool = False
+    """Chaos Toolkit's own second look, after the method."""
 
 
 class ProbeLine(Noun, frozen=True, kw_only=True):
@@ -130,6 +135,11 @@ class ActionLine(Noun, frozen=True, kw_only=True):
     refuted: int = 0
     unseen: int = 0
     victims: tuple[str, ...] = ()
+    provable: bool = True
+    last_held: int | None = None
+    """When the last look that saw the effect was started."""
+    faded: int | None = None
+    """When a look during hold saw the effect gone."""
 
 
 class Mark(Noun, frozen=True, kw_only=True):
@@ -159,6 +169,52 @@ class Recovery(Noun, frozen=True, kw_only=True):
     low: float | None
     high: float | None
     within: float
+    impact: bool = True
+    """False: nothing left its steady state."""
+    since: Span | None = None
+    """The instant that the claim counts from: [call, proof]; ``last`` None when the proof never came."""
+    elapsed: float | None = None
+    """Seconds from the call to the end of the impact, at worst: what is compared with ``within``. None: did not end."""
+    observed: bool = False
+    """Load and probes went on to the deadline and ``stable_for`` beyond."""
+
+
+class ObjectiveLine(Noun, frozen=True, kw_only=True):
+    """One objective, counted in one named window."""
+
+    objective: Objective
+    window: str
+    """``fault`` (while it is in) or ``baseline``."""
+    counts: Counts
+    sunk: int | None = None
+    """When it could no longer be met whatever else came: the end of the first bad beyond the allowance."""
+    first_bad: int | None = None
+    last_bad: int | None = None
+
+
+class Coverage(Noun, frozen=True, kw_only=True):
+    """Evaluations of the hypothesis in one window: scheduled by the plan, made, and those that gave evidence."""
+
+    window: str
+    """``baseline``, ``fault`` or ``after``."""
+    scheduled: int
+    made: int
+    answered: int
+    gap: float = 0.0
+    """Largest distance between evaluations that gave evidence, in seconds, the ends of the window included."""
+
+
+class Exposure(Noun, frozen=True, kw_only=True):
+    """Whether the load reached what was hit, before it was hit. ``how``: ``marker``, ``data plane``, ``inferred`` or empty."""
+
+    how: str = ""
+    victims: tuple[str, ...] = ()
+    reached: tuple[str, ...] = ()
+    missed: tuple[str, ...] = ()
+    """Actions none of whose victims is known to have served the load."""
+    connections: int = 0
+    needed: int = 0
+    """For ``inferred``: connections after which missing every victim has a chance below 1 in 1,000."""
 
 
 class LoadLine(Noun, frozen=True, kw_only=True):
@@ -179,6 +235,10 @@ class LoadLine(Noun, frozen=True, kw_only=True):
     success_gap: float | None = None
     """Largest distance between the ends of consecutive successes, in seconds."""
     reason: str = ""
+    off: int = 0
+    """Instant until which requests were due: what was asked for, not what the generator says it did."""
+    broken: str = ""
+    """Why the samples are not those that the seal names; empty when they are."""
 
 
 class Record(Noun, frozen=True, kw_only=True):
@@ -207,6 +267,14 @@ class Record(Noun, frozen=True, kw_only=True):
     load: LoadLine | None = None
     axis: tuple[Second, ...] = ()
     outages: tuple[Outage, ...] = ()
+    """The certain ones: unknowns counted as good."""
+    possible: tuple[Outage, ...] = ()
+    """The same, with unknowns counted as bad."""
+    objectives: tuple[ObjectiveLine, ...] = ()
+    coverage: tuple[Coverage, ...] = ()
+    exposure: Exposure = Exposure()
+    fault_end: int | None = None
+    """End of the time in which the fault is in."""
     recovery: tuple[Recovery, ...] = ()
     price: Price | None = None
     served: dict[str, int] = {}
@@ -214,6 +282,14 @@ class Record(Noun, frozen=True, kw_only=True):
     healed_by: str = ""
     halted: str = ""
     contaminated: tuple[str, ...] = ()
+    contaminated_at: int | None = None
+    """Evidence after this instant is not about our fault."""
+    unplanned: tuple[str, ...] = ()
+    """Calls that the hashed plan does not hold."""
+    suspended: float = 0.0
+    """Seconds that the machine slept during the run."""
+    suppressed: tuple[str, ...] = ()
+    """Guards that somebody switched off: named in the verdict sentence."""
     marks: tuple[Mark, ...] = ()
     body: str = "never-ran"
     body_message: str = ""

@@ -46,6 +46,8 @@ class Finding(Noun, frozen=True, kw_only=True):
     low: float | None = None
     high: float | None = None
     limit: float | None = None
+    at: int | None = None
+    """For False: when the evidence was complete, ns CLOCK_MONOTONIC. None: only at the end of the run."""
 
 
 class Condition(Noun, frozen=True, kw_only=True):

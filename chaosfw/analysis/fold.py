@@ -1,0 +1,290 @@
+"""
+A journal and its samples become a record: a pure fold, so that the same files give the same figures next year.
+
+Called by the engine at the end of a run, by ``chaosfw report`` and by ``chaosfw watch`` on a journal that is still growing.
+It measures and does not judge; the record's judgement is put in by :mod:`chaosfw.analysis.judge`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from chaosfw.analysis import budget, evidence, objectives, outages, recovery, windows
+from chaosfw.analysis.samples import UNKNOWN, Bools, Bytes, Ints, Series, grades, raw, series
+from chaosfw.analysis.story import Story, read
+from chaosfw.model.event import (
+    AnyEvent,
+    Audited,
+    BodyEnded,
+    ClusterSaw,
+    Contaminated,
+    Halted,
+    HealEnded,
+    LoadBegan,
+    LoadEnded,
+    Phase,
+    RoundSeen,
+    RunOpened,
+    RunSealed,
+    Suspended,
+    UndoMoved,
+)
+from chaosfw.model.experiment import Experiment
+from chaosfw.model.fault import UndoRecord
+from chaosfw.model.plan import Plan
+from chaosfw.model.record import Coverage, Exposure, LoadLine, Mark, ObjectiveLine, Outage, Price, Record, Round
+from chaosfw.model.struct import but
+
+
+def fold(events: Sequence[AnyEvent], samples: bytes | memoryview | Path = b"", *, sealed: bool | None = None) -> Record:
+    """
+    The record of one run, whole or cut anywhere. ``sealed``: the journal's seal fits its bytes (``store.read_journal`` knows);
+    None: it ends with a seal that counts the events before it.
+    """
+    story = read(events)
+    opened = next(iter(story.all(RunOpened)), None)
+    if opened is None:
+        return Record(run="", title="", slug="", plan=None)
+    record = _told(story, opened, sealed=_ends_with_seal(events) if sealed is None else sealed)
+    if story.load_on is None or opened.plan.experiment.load is None:
+        return _without_load(record, story)
+    return _with_load(record, story, data=raw(samples))
+
+
+def _told(story: Story, opened: RunOpened, *, sealed: bool) -> Record:
+    """What the journal says without the samples."""
+    plan = opened.plan
+    lines = evidence.actions(story)
+    body, audit, heal = story.last(BodyEnded), story.last(Audited), story.last(HealEnded)
+    halted = next(iter(story.all(Halted)), None)
+    return Record(
+        run=opened.run,
+        title=plan.experiment.title,
+        slug=re.sub(r"[^a-z0-9]+", "-", plan.experiment.title.lower()).strip("-")[:60] or "run",
+        plan=plan,
+        started=story.started,
+        ended=story.ended,
+        wall=opened.wall,
+        phases=story.phases,
+        fault_call=story.fault_call,
+        fault_proof=story.fault_proof,
+        heal_call=story.heal_call,
+        heal_proof=story.heal_proof,
+        fault_end=story.fault_end,
+        bound=plan.bound,
+        actions=lines,
+        probes=evidence.probes(story, plan.experiment),
+        rounds=_rounds(story),
+        undo=_undo(story),
+        healed_by=heal.by if heal else "",
+        halted=halted.reason if halted else "",
+        contaminated=tuple(one.reason for one in story.all(Contaminated)),
+        contaminated_at=evidence.contaminated_at(story, lines),
+        unplanned=evidence.unplanned(story),
+        suspended=sum(one.seconds for one in story.all(Suspended)),
+        suppressed=opened.suppressed,
+        marks=_marks(story),
+        body=body.how if body else "never-ran",
+        body_message=body.message if body else "",
+        audited=audit is not None,
+        residue=audit.residue if audit else None,
+        foreign=audit.foreign if audit else (),
+        audit_took=audit.took if audit else 0.0,
+        sealed=sealed,
+        versions=opened.versions,
+        settings=opened.settings,
+    )
+
+
+def _without_load(record: Record, story: Story) -> Record:
+    experiment = _experiment(story)
+    rounds = _judged(record)
+    certain, possible = (outages.of_hypothesis(rounds, stable_for=experiment.stable_for, unknown_is_bad=bad) for bad in (False, True))
+    seen = recovery.watched(rounds, every=experiment.probe_every, load=None, hypothesis=experiment.steady_state is not None)
+    return but(
+        record,
+        outages=certain,
+        possible=possible,
+        coverage=_coverage(record, story),
+        recovery=recovery.measure(story, possible=possible, watched=seen),
+    )
+
+
+def _with_load(record: Record, story: Story, *, data: bytes | memoryview) -> Record:
+    experiment = _experiment(story)
+    load, began, stop = experiment.load, story.last(LoadBegan), story.last(LoadEnded)
+    assert load is not None
+    assert began is not None
+    seal = stop.seal if stop else None
+    column = series(data, load=load, on=began.generator.on, off=story.load_off, seal=seal, slept=story.slept)
+    limit = experiment.slo.limit if experiment.slo else None
+    grade = grades(column, limit=limit)
+    index = windows.phase_of(column.due, column.known_end, phases=story.phases, fault_call=story.fault_call)
+    baseline = _in_baseline(index, story)
+    counted, how = evidence.served(story, series=column, baseline=baseline, seal=seal)
+    certain, possible = _outages(record, story, column=column, grade=grade, name=load.endpoint)
+    seen = recovery.watched(
+        _judged(record), every=experiment.probe_every, load=story.load_off, hypothesis=experiment.steady_state is not None
+    )
+    everything = np.ones(len(column.due), np.bool_)
+    return but(
+        record,
+        load=LoadLine(
+            generator=began.generator,
+            endpoint=began.endpoint,
+            url=began.url,
+            seal=seal,
+            sealed=not column.broken,
+            total=objectives.count(column, grade=grade, mask=everything, limit=limit),
+            phases=windows.by_phase(column, grade=grade, index=index, phases=story.phases, limit=limit),
+            tainted=int(np.count_nonzero(column.tainted)),
+            missing=int(np.count_nonzero(column.outcome == 255)),
+            resolution=3 / load.rate,
+            success_gap=windows.success_gap(column, grade=grade),
+            reason=stop.reason if stop else "the load was never stopped",
+            off=story.load_off,
+            broken=column.broken,
+        ),
+        axis=windows.axis(column, grade=grade, begin=column.on, end=story.load_off),
+        outages=certain,
+        possible=possible,
+        objectives=_objectives(story, column=column, index=index, baseline=baseline),
+        coverage=_coverage(record, story),
+        served=counted,
+        exposure=_exposure(record, story.plan, column=column, baseline=baseline, counted=counted, how=how),
+        recovery=recovery.measure(story, possible=possible, watched=seen),
+        price=_price(story, column=column, index=index),
+    )
+
+
+def _outages(record: Record, story: Story, *, column: Series, grade: Bytes, name: str) -> tuple[tuple[Outage, ...], tuple[Outage, ...]]:
+    """Certain and possible ones, of the SLI and of the hypothesis, in order of their onset."""
+    stable_for = _experiment(story).stable_for
+    begin = story.begin_of(Phase.baseline) or column.on
+    rounds = _judged(record)
+
+    def reading(*, unknown_is_bad: bool) -> tuple[Outage, ...]:
+        load = outages.of_load(column, grade=grade, begin=begin, stable_for=stable_for, unknown_is_bad=unknown_is_bad, name=name)
+        both = load + outages.of_hypothesis(rounds, stable_for=stable_for, unknown_is_bad=unknown_is_bad)
+        return tuple(sorted(both, key=lambda one: one.onset.first))
+
+    certain = reading(unknown_is_bad=False)
+    doubt = bool((grade == UNKNOWN).any()) or any(one.ok is None for one in rounds)
+    return certain, reading(unknown_is_bad=True) if doubt else certain
+
+
+def _objectives(story: Story, *, column: Series, index: Ints, baseline: Bools) -> tuple[ObjectiveLine, ...]:
+    claimed = _experiment(story).during_fault
+    if story.fault_call is None or not claimed:
+        return ()
+    fault = _in_fault(column, story, index=index)
+    return tuple(
+        objectives.measure(one, series=column, mask=mask, window=window)
+        for one in claimed
+        for window, mask in (("baseline", baseline), ("fault", fault))
+    )
+
+
+def _price(story: Story, *, column: Series, index: Ints) -> Price | None:
+    experiment, plan = _experiment(story), story.plan
+    if experiment.slo is None or story.fault_call is None or plan is None:
+        return None
+    mask = (column.due >= story.fault_call) | _straddling(column, story, index=index)
+    return budget.price(column, slo=experiment.slo, mask=mask, hypothetical=plan.environment.kind == "sandbox")
+
+
+def _in_fault(column: Series, story: Story, *, index: Ints) -> Bools:
+    """Due in [F_call, the fault's end), and those that were in flight at F_call."""
+    assert story.fault_call is not None
+    end = story.fault_end if story.fault_end is not None else story.ended
+    return windows.within(column.due, begin=story.fault_call, end=end) | _straddling(column, story, index=index)
+
+
+def _straddling(column: Series, story: Story, *, index: Ints) -> Bools:
+    inject = next((number for number, one in enumerate(story.phases) if one.phase is Phase.inject), -2)
+    found: Bools = (index == inject) & (column.due < (story.fault_call or 0))
+    return found
+
+
+def _in_baseline(index: Ints, story: Story) -> Bools:
+    number = next((number for number, one in enumerate(story.phases) if one.phase is Phase.baseline), -2)
+    found: Bools = index == number
+    return found
+
+
+def _exposure(record: Record, plan: Plan | None, *, column: Series, baseline: Bools, counted: dict[str, int], how: str) -> Exposure:
+    assert plan is not None
+    connections = int(np.count_nonzero(baseline & ~column.reused & (column.sent > 0)))
+    return evidence.exposure(plan, lines=record.actions, served=counted, how=how, connections=connections)
+
+
+def _coverage(record: Record, story: Story) -> tuple[Coverage, ...]:
+    """Of the baseline, of the time in which the fault is in, and of the time after it."""
+    experiment = _experiment(story)
+    baseline, call = story.begin_of(Phase.baseline), story.fault_call
+    if experiment.steady_state is None or baseline is None:
+        return ()
+    begins = [("baseline", baseline, call if call is not None else story.begin_of(Phase.heal) or story.ended)]
+    if call is not None and story.fault_end is not None:
+        over = story.begin_of(Phase.judge) or story.ended
+        begins.append(("fault", call, min(story.fault_end, over)))
+        begins.append(("after", story.fault_end, _rounds_end(record, over)))
+    every = experiment.probe_every
+    return tuple(
+        evidence.coverage(record.rounds, window=window, begin=begin, end=end, every=every) for window, begin, end in begins if end > begin
+    )
+
+
+def _rounds_end(record: Record, over: int) -> int:
+    """The probes end before the load has drained: the last evaluation ends their window, unless they went silent early."""
+    last = record.rounds[-1].at if record.rounds else over
+    timeout = record.plan.experiment.load.timeout if record.plan and record.plan.experiment.load else 0.0
+    return last if over - last <= (timeout + 2) * 1e9 else over
+
+
+def _rounds(story: Story) -> tuple[Round, ...]:
+    starts = [(one.span.first, one.phase) for one in story.phases]
+
+    def phase(one: RoundSeen) -> Phase:
+        if story.fault_call is not None and one.due < story.fault_call < one.at:
+            return Phase.inject
+        return next((name for first, name in reversed(starts) if first <= one.due), Phase.preflight)
+
+    seen = sorted(story.all(RoundSeen), key=lambda one: one.due)
+    return tuple(Round(due=one.due, at=one.at, ok=one.ok, phase=phase(one), before_rollbacks=one.before_rollbacks) for one in seen)
+
+
+def _judged(record: Record) -> tuple[Round, ...]:
+    """Rounds from the baseline on."""
+    return tuple(one for one in record.rounds if one.phase is not Phase.preflight)
+
+
+def _undo(story: Story) -> tuple[UndoRecord, ...]:
+    latest: dict[str, UndoRecord] = {}
+    for moved in story.all(UndoMoved):
+        latest[moved.record.undo.id] = moved.record
+    return tuple(latest.values())
+
+
+def _marks(story: Story) -> tuple[Mark, ...]:
+    marks = [Mark(at=one.at, what=one.what, kind="cluster") for one in story.all(ClusterSaw)]
+    marks += [Mark(at=one.at, what=one.reason, kind="halt") for one in story.all(Halted)]
+    marks += [Mark(at=one.at, what=one.reason, kind="contaminated") for one in story.all(Contaminated)]
+    marks += [Mark(at=one.at, what=f"the machine slept {one.seconds:.1f} s", kind="suspended") for one in story.all(Suspended)]
+    instants = (("fault", story.fault_call), ("fault proven", story.fault_proof), ("heal", story.heal_call), ("healed", story.heal_proof))
+    marks += [Mark(at=at, what=what, kind="heal" if "heal" in what else "fault") for what, at in instants if at is not None]
+    return tuple(sorted(marks, key=lambda one: one.at))
+
+
+def _ends_with_seal(events: Sequence[AnyEvent]) -> bool:
+    last = events[-1] if events else None
+    return isinstance(last, RunSealed) and last.lines == len(events) - 1
+
+
+def _experiment(story: Story) -> Experiment:
+    assert story.experiment is not None
+    return story.experiment

@@ -1,0 +1,135 @@
+"""
+Onsets, outages and stable recovery of one SLI, and excursions of the hypothesis (protocols: measuring, rules 12 to 14).
+
+Called twice by :mod:`chaosfw.analysis.fold`: unknowns once as good (what certainly happened) and once as bad (what may have).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from chaosfw.analysis.samples import BAD, GOOD, UNKNOWN, Bools, Bytes, Ints, Series
+from chaosfw.model.record import Outage, Round, Span
+from chaosfw.timing import NANOSECONDS, nanoseconds
+
+ONSETS = ((3, 10), (5, 100))
+"""So many bad among so many consecutive intended requests begin an outage."""
+
+STABLE_SAMPLES = 100
+"""Stable recovery is seen on at least so many requests."""
+
+
+def stable_count(*, stable_for: float, rate: float) -> int:
+    """Requests without an onset that make a recovery stable."""
+    return max(math.ceil(stable_for * rate), STABLE_SAMPLES)
+
+
+def of_load(series: Series, *, grade: Bytes, begin: int, stable_for: float, unknown_is_bad: bool, name: str) -> tuple[Outage, ...]:
+    """Outages among the requests that were due from ``begin`` on."""
+    skip = int(np.searchsorted(series.due, begin))
+    grade = grade[skip:]
+    bad = (grade == BAD) | (grade == UNKNOWN) if unknown_is_bad else grade == BAD
+    hits = np.flatnonzero(_in_onset(bad))
+    if not len(hits):
+        return ()
+    due, end = series.due[skip:], series.known_end[skip:]
+    good = np.flatnonzero(grade == GOOD)
+    back = _following(good, hits, none=len(grade))
+    need = stable_count(stable_for=stable_for, rate=series.rate)
+    gaps = hits[1:] - back[:-1]
+    cuts = np.flatnonzero(gaps > need)
+    pause = max(10, math.ceil(series.rate))
+    return tuple(
+        _outage(
+            hits=hits[first : last + 1],
+            good=good,
+            due=due,
+            end=end,
+            bad=bad,
+            need=need,
+            name=name,
+            relapses=int(np.count_nonzero(gaps[first:last] > pause)),
+        )
+        for first, last in zip([0, *(cuts + 1).tolist()], [*cuts.tolist(), len(hits) - 1], strict=True)
+    )
+
+
+def of_hypothesis(rounds: Sequence[Round], *, stable_for: float, unknown_is_bad: bool) -> tuple[Outage, ...]:
+    """Excursions: one evaluation out of tolerance begins one, ``stable_for`` without another ends it."""
+    stable = nanoseconds(stable_for)
+    found: list[Outage] = []
+    run: list[Round] = []
+    good: Round | None = None
+    last_good: Round | None = None
+    before: Round | None = None
+    for one in rounds:
+        if one.ok is False or (one.ok is None and unknown_is_bad):
+            if run and good is not None and one.due > good.at + stable:
+                found.append(_excursion(run, before=before, good=good, seen_stable=True))
+                run, before = [], last_good
+            elif not run:
+                before = last_good
+            run.append(one)
+            good = None
+        elif one.ok:
+            good = good or one
+            last_good = one
+    if run:
+        seen = good is not None and rounds[-1].at >= good.at + stable
+        found.append(_excursion(run, before=before, good=good, seen_stable=seen))
+    return tuple(found)
+
+
+def _in_onset(bad: Bools) -> Bools:
+    """The bad ones that belong to a window dense enough to be an onset."""
+    total = np.concatenate(([0], np.cumsum(bad)))
+    size = len(bad)
+    edges = np.zeros(size + 1, np.int64)
+    for least, width in ONSETS:
+        width = min(width, size)
+        ends = np.flatnonzero(total[width:] - total[: size + 1 - width] >= least)
+        np.add.at(edges, ends, 1)
+        np.add.at(edges, ends + width, -1)
+    return bad & (np.cumsum(edges[:-1]) > 0)
+
+
+def _following(good: Ints, hits: Ints, *, none: int) -> Ints:
+    """For each hit, the first good one after it."""
+    if not len(good):
+        return np.full(len(hits), none, np.int64)
+    place = np.searchsorted(good, hits, side="right")
+    return np.where(place < len(good), good[np.minimum(place, len(good) - 1)], none)
+
+
+def _outage(*, hits: Ints, good: Ints, due: Ints, end: Ints, bad: Bools, need: int, name: str, relapses: int) -> Outage:
+    first, last = int(hits[0]), int(hits[-1])
+    before = int(np.searchsorted(good, first)) - 1
+    after = int(np.searchsorted(good, last))
+    closing: Span | None = None
+    if after < len(good) and len(due) - int(good[after]) >= need:
+        run = good[after : int(np.searchsorted(good, good[after] + need))]
+        closing = Span(first=int(due[last]), last=int(end[run].min()))
+    return Outage(
+        what=name,
+        onset=Span(first=int(due[good[before]]) if before >= 0 else int(due[first]), last=int(end[first])),
+        end=closing,
+        bad=int(np.count_nonzero(bad[first : last + 1])),
+        relapses=relapses,
+        last_bad=int(due[last]),
+    )
+
+
+def _excursion(run: list[Round], *, before: Round | None, good: Round | None, seen_stable: bool) -> Outage:
+    first, last = run[0], run[-1]
+    return Outage(
+        what="hypothesis",
+        onset=Span(first=before.due if before else first.due, last=first.at),
+        end=Span(first=last.due, last=good.at) if good and seen_stable else None,
+        bad=len(run),
+        relapses=sum(1 for one, following in itertools.pairwise(run) if following.due - one.at > 2 * NANOSECONDS),
+        last_bad=last.due,
+    )
