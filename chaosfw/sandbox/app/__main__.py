@@ -13,6 +13,9 @@ from chaosfw.sandbox.app.server import App
 
 async def _main() -> None:
     app = App(from_text(os.environ[VARIABLE]))
+    if app.character.ends:
+        print(f"{app.character.pod}: done")
+        return
     print(f"serving {app.character.pod} on {app.character.host} ports {list(app.character.ports)}")
     await app.serve()
     print(f"stopped after {app.served} requests")

@@ -25,6 +25,8 @@ class Character:
     zone: str
     host: str
     ports: tuple[int, ...]
+    ends: bool = False
+    """For what is expected to end, such as a Job or an init container: it succeeds at once."""
     ready_paths: tuple[str, ...] = ()
     """Answer 503 until ``ready_after`` has passed."""
     drain: float = 0.0

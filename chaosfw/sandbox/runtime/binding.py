@@ -21,7 +21,7 @@ def rewrite_binds(host: str) -> None:
     def rewritten(self: socket.socket, address: Any) -> None:
         bind(self, _own(self, address, host=host))
 
-    socket.socket.bind = rewritten  # type: ignore[method-assign]
+    socket.socket.bind = rewritten  # type: ignore[method-assign, assignment]  # typeshed names the argument otherwise
 
 
 def _own(sock: socket.socket, address: Any, *, host: str) -> Any:

@@ -1,0 +1,128 @@
+"""
+Starting a keeper, and the lease that a user holds on one.
+
+Used by :mod:`chaosfw.sandbox.public` in the user's own process: it loads nothing heavy and starts no thread.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import site
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from chaosfw.errors import SandboxError
+from chaosfw.sandbox.lines import Message, pack, read_line
+from chaosfw.sandbox.spec import SandboxSpec, spec_to_json
+from chaosfw.timing import SYSTEM, nanoseconds, seconds
+
+
+class Lease:
+    """Holding it keeps the sandbox alive. The kernel gives it back when this process dies, however it dies."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def fileno(self) -> int:
+        """The descriptor; a child that inherits it holds the lease too."""
+        return self._sock.fileno()
+
+    def ask(self, request: Message) -> Message:
+        """Raises SandboxError with the reason when the sandbox has ended meanwhile."""
+        try:
+            self._sock.sendall(pack(request))
+            answer = read_line(self._sock)
+        except OSError as error:
+            raise SandboxError(f"the sandbox is gone: {error}") from error
+        if answer is None:
+            raise SandboxError("the sandbox is gone")
+        if "ended" in answer:
+            raise SandboxError(f"the sandbox has ended: {answer['ended']}")
+        if "error" in answer:
+            raise SandboxError(str(answer["error"]))
+        return answer
+
+    def give_back(self) -> bool:
+        """Whether it was the last one: then the sandbox has stopped when this returns."""
+        if self._sock.fileno() < 0:
+            return False
+        try:
+            last = bool(self.ask({"do": "leave"})["last"])
+        except SandboxError:
+            last = True
+        if last:
+            self.wait_for_end()
+        self._sock.close()
+        return last
+
+    def wait_for_end(self) -> None:
+        """Until the keeper is gone, which is the last thing that happens."""
+        try:
+            while self._sock.recv(65_536):
+                pass
+        except OSError:
+            pass  # gone
+
+
+def launch(spec: SandboxSpec, *, pinned: bool, timeout: float) -> tuple[Path, Lease]:
+    """A running, ready sandbox and its first lease. Whatever went wrong in the keeper or below is raised here."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "chaosfw.sandbox.keeper", str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=_importable(),
+            pass_fds=[theirs.fileno()],
+        )
+    ours.sendall(pack({"spec": spec_to_json(spec), "pinned": pinned}))
+    assert process.stderr is not None
+    with process.stderr:
+        process.wait()  # at once: the keeper itself is its grandchild
+        answer = _answer(ours, timeout=timeout)
+        if answer is None:
+            ours.close()
+            raise SandboxError(f"the sandbox's keeper died: {process.stderr.read().decode(errors='replace').strip() or 'without a word'}")
+    if "ready" not in answer:
+        ours.close()
+        raise SandboxError(f"the sandbox did not start: {answer.get('error', answer)}")
+    return Path(answer["directory"]), Lease(ours)
+
+
+def lease(directory: Path) -> Lease:
+    """One more lease on a running sandbox."""
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.connect(str(directory / "keeper.sock"))
+        hello = read_line(sock)
+    except OSError as error:
+        sock.close()
+        raise SandboxError(f"no sandbox runs at {directory}: {error.strerror}", hint="chaosfw sandbox up starts one") from error
+    if hello is None or "lease" not in hello:
+        sock.close()
+        raise SandboxError(f"the sandbox at {directory} is just stopping")
+    return Lease(sock)
+
+
+def _importable() -> dict[str, str]:
+    """Our environment, with this very chaosfw importable. An installed one is: PYTHONPATH would only move it before the standard library."""
+    here = str(Path(__file__).resolve().parents[3])
+    if here in (*site.getsitepackages(), site.getusersitepackages()):
+        return dict(os.environ)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH", "")])])}
+
+
+def _answer(sock: socket.socket, *, timeout: float) -> Message | None:
+    deadline = SYSTEM.monotonic_ns() + nanoseconds(timeout)
+    readable, _, _ = select.select([sock], [], [], max(0.0, seconds(deadline - SYSTEM.monotonic_ns())))
+    if not readable:
+        sock.close()  # the keeper cleans up by itself
+        raise SandboxError(f"the sandbox was not ready after {timeout:g} s")
+    try:
+        return read_line(sock)
+    except OSError:
+        return None

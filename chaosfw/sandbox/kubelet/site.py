@@ -1,0 +1,54 @@
+"""
+What all kubelets of a sandbox share: the doors to the API server and the runtime, addresses, directories, settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from chaosfw.sandbox.addresses import HostPort, Network
+from chaosfw.sandbox.client.verbs import Client
+from chaosfw.sandbox.kubelet.images import Images
+from chaosfw.sandbox.profiles import Profile
+from chaosfw.sandbox.runtime.door import RuntimeDoor
+from chaosfw.timing import SYSTEM, Clock
+
+
+class Fronts(Protocol):
+    """Where the services are for the pods of a node; :mod:`chaosfw.sandbox.routes` knows."""
+
+    def of_namespace(self, namespace: str, *, node: str) -> Mapping[str, list[tuple[str, HostPort]]]:
+        """By service name, its ports' names and fronts in order."""
+        ...
+
+    def of_service(self, namespace: str, name: str, *, node: str, port: int | str | None = None) -> HostPort | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    client: Client
+    runtime: RuntimeDoor
+    fronts: Fronts
+    network: Network
+    directory: Path
+    images: Images
+    profile: Profile
+    workdir: Path
+    environment: Mapping[str, str]
+    """What every process needs of the machine: PATH, HOME, LANG, PYTHONPATH."""
+    server: HostPort
+    """The API server's real address."""
+    token: str
+    clock: Clock = SYSTEM
+
+
+@dataclass(frozen=True, slots=True)
+class NodeName:
+    """A node as its kubelet knows it. ``index`` decides its addresses."""
+
+    name: str
+    zone: str
+    index: int

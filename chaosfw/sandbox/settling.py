@@ -1,0 +1,110 @@
+"""
+Is the workload at rest, and if not, what is missing? Pure: from lists of objects to sentences and to the pods that stand in the wrong zone.
+
+Used by :meth:`chaosfw.sandbox.public.Sandbox.settle`. Kubernetes does not spread pods again when a zone comes back; between experiments we do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from chaosfw.sandbox.client.verbs import Object
+from chaosfw.sandbox.objects.selectors import of_object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """One look at everything that settling is about. ``backends`` are the uids behind ``namespace/service`` in the data plane."""
+
+    deployments: Sequence[Object]
+    pods: Sequence[Object]
+    services: Sequence[Object]
+    nodes: Sequence[Object]
+    backends: Mapping[str, Sequence[str]]
+
+
+def unsettled(cluster: Cluster) -> list[str]:
+    """What is not ready yet, a sentence each."""
+    return [*(s for d in cluster.deployments if (s := _unavailable(d))), *_leaving(cluster), *_unrouted(cluster)]
+
+
+def misplaced(cluster: Cluster) -> Object | None:
+    """A pod of a deployment whose zone has too many of it while another has too few; nothing when all are spread."""
+    zone_of = _open_zones(cluster.nodes)
+    zones = set(zone_of.values())
+    for deployment in cluster.deployments:
+        if len(zones) < 2 or (deployment["spec"].get("replicas") or 0) < len(zones):
+            continue
+        by_zone = _by_zone(_pods_of(deployment, cluster.pods), zone_of, zones)
+        fullest = max(by_zone.values(), key=len)
+        if fullest and len(fullest) - min(map(len, by_zone.values())) > 1:
+            return max(fullest, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+    return None
+
+
+def _unavailable(deployment: Object) -> str:
+    meta, status = deployment["metadata"], deployment.get("status") or {}
+    wanted = deployment["spec"].get("replicas", 1)
+    counts = [status.get(name) or 0 for name in ("replicas", "updatedReplicas", "availableReplicas")]
+    if counts == [wanted] * 3 and (status.get("observedGeneration") or 0) >= (meta.get("generation") or 0):
+        return ""
+    return f"deployment {meta['namespace']}/{meta['name']}: {counts[2]} of {wanted} available"
+
+
+def _leaving(cluster: Cluster) -> list[str]:
+    pods = [pod for deployment in cluster.deployments for pod in _pods_of(deployment, cluster.pods, leaving=True)]
+    return [f"pod {pod['metadata']['namespace']}/{pod['metadata']['name']} is still ending" for pod in pods]
+
+
+def _unrouted(cluster: Cluster) -> list[str]:
+    missing = []
+    for service in cluster.services:
+        namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
+        selector = service["spec"].get("selector")
+        if not selector or service["spec"].get("clusterIP") in (None, "", "None"):
+            continue
+        ready = {pod["metadata"]["uid"] for pod in _selected(cluster.pods, namespace, {"matchLabels": selector}) if _is_ready(pod)}
+        if ready != set(cluster.backends.get(f"{namespace}/{name}", ())):
+            missing.append(f"service {namespace}/{name}: the data plane does not have its {len(ready)} ready pods yet")
+    return missing
+
+
+def _pods_of(deployment: Object, pods: Iterable[Object], *, leaving: bool = False) -> list[Object]:
+    selected = _selected(pods, deployment["metadata"]["namespace"], deployment["spec"]["selector"])
+    return [pod for pod in selected if bool(pod["metadata"].get("deletionTimestamp")) == leaving and (leaving or _is_alive(pod))]
+
+
+def _selected(pods: Iterable[Object], namespace: str, selector: Object) -> list[Object]:
+    wanted = of_object(selector)
+    here = [pod for pod in pods if pod["metadata"]["namespace"] == namespace]
+    return [pod for pod in here if wanted is not None and wanted.matches(pod["metadata"].get("labels") or {})]
+
+
+def _by_zone(pods: Iterable[Object], zone_of: Mapping[str, str], zones: Iterable[str]) -> dict[str, list[Object]]:
+    found: dict[str, list[Object]] = {zone: [] for zone in zones}
+    for pod in pods:
+        zone = zone_of.get(pod["spec"].get("nodeName", ""))
+        if zone is not None:
+            found[zone].append(pod)
+    return found
+
+
+def _open_zones(nodes: Iterable[Object]) -> dict[str, str]:
+    """The zone of each node that takes pods."""
+    return {
+        node["metadata"]["name"]: node["metadata"]["labels"]["topology.kubernetes.io/zone"]
+        for node in nodes
+        if not node["spec"].get("unschedulable")
+        and any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions") or ())
+    }
+
+
+def _is_alive(pod: Object) -> bool:
+    return (pod.get("status") or {}).get("phase") in ("Pending", "Running")
+
+
+def _is_ready(pod: Object) -> bool:
+    if pod["metadata"].get("deletionTimestamp"):
+        return False
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in (pod.get("status") or {}).get("conditions") or ())

@@ -1,0 +1,62 @@
+"""
+What a sandbox is to be, as data: written by whoever starts one, carried by the keeper, read by the control process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chaosfw.errors import SandboxError
+from chaosfw.sandbox.addresses import MAX_NODES
+from chaosfw.sandbox.profiles import profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSpec:
+    """``images`` maps image names, with or without tag, to commands; all others run the stand-in app. Commands run in ``workdir``."""
+
+    nodes: int = 3
+    zones: tuple[str, ...] = ("zone-a", "zone-b", "zone-c")
+    profile: str = "fast"
+    manifests: tuple[Path, ...] = ()
+    images: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+    workdir: Path = field(default_factory=Path.cwd)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.nodes <= MAX_NODES:
+            raise SandboxError(f"nodes = {self.nodes}: a sandbox has between 1 and {MAX_NODES}")
+        if not self.zones:
+            raise SandboxError("zones is empty: a node stands in a zone")
+        profile(self.profile)
+
+    def node_zones(self) -> dict[str, str]:
+        """Each node's zone, dealt out in turn."""
+        return {f"node-{i + 1}": self.zones[i % len(self.zones)] for i in range(self.nodes)}
+
+
+def spec_to_json(spec: SandboxSpec) -> dict[str, Any]:
+    return {
+        "nodes": spec.nodes,
+        "zones": list(spec.zones),
+        "profile": spec.profile,
+        "manifests": [str(path) for path in spec.manifests],
+        "images": dict(spec.images),
+        "seed": spec.seed,
+        "workdir": str(spec.workdir),
+    }
+
+
+def spec_from_json(data: Mapping[str, Any]) -> SandboxSpec:
+    return SandboxSpec(
+        nodes=data["nodes"],
+        zones=tuple(data["zones"]),
+        profile=data["profile"],
+        manifests=tuple(map(Path, data["manifests"])),
+        images=data["images"],
+        seed=data["seed"],
+        workdir=Path(data["workdir"]),
+    )
