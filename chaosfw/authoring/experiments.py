@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from chaosfw.authoring.quantities import count_or_share, duration, share
 from chaosfw.errors import UsageError
 from chaosfw.model.activity import Action, Hypothesis, Probe, Step
 from chaosfw.model.environment import Limits
@@ -18,6 +17,7 @@ from chaosfw.model.experiment import Experiment as ExperimentNoun
 from chaosfw.model.load import Load
 from chaosfw.model.slo import SLO, Objective
 from chaosfw.model.struct import but
+from chaosfw.quantities import count_or_share, duration, share
 
 F = TypeVar("F", bound=Callable[..., Any])
 ATTRIBUTE = "__chaosfw_experiment__"
@@ -53,7 +53,7 @@ class Experiment:
         probe_every: str | float | None = None,
         rollbacks: Sequence[Action] | None = None,
     ) -> None:
-        given = {
+        given: dict[str, Any] = {
             "steady_state": steady_state,
             "throughout": throughout,
             "during_fault": during_fault,
@@ -76,8 +76,9 @@ class Experiment:
 
     def but(self, title: str, *faults: Step, **changes: Any) -> Experiment:
         """A copy with a title, faults and whatever else differs."""
-        if unknown := sorted(set(changes) - set(Experiment.__init__.__kwdefaults__)):
-            raise UsageError(f"{title!r}: unknown {unknown[0]!r}", hint="known: " + ", ".join(sorted(Experiment.__init__.__kwdefaults__)))
+        known = Experiment.__init__.__kwdefaults__ or {}
+        if unknown := sorted(set(changes) - set(known)):
+            raise UsageError(f"{title!r}: unknown {unknown[0]!r}", hint="known: " + ", ".join(sorted(known)))
         return Experiment(title or self._title, *(faults or self._method), **{**self._given, **changes})
 
     @property

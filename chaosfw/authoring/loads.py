@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from chaosfw.authoring.quantities import duration, quantile, share
 from chaosfw.errors import UsageError
 from chaosfw.model.load import Load as LoadNoun
 from chaosfw.model.slo import SLO as SLONoun
 from chaosfw.model.slo import LatencyLimit
+from chaosfw.quantities import duration, quantile, share
 
 
 def Load(  # reads as the noun that it makes

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chaosfw.authoring.quantities import duration, quantile, share
 from chaosfw.authoring.tolerances import as_tolerance
 from chaosfw.errors import UsageError
 from chaosfw.model.activity import HttpProvider, LoadProvider, Probe, ProcessProvider, PythonProvider
@@ -18,6 +17,7 @@ from chaosfw.model.activity import Hypothesis as HypothesisNoun
 from chaosfw.model.slo import Objective
 from chaosfw.model.struct import Json
 from chaosfw.model.tolerance import Between, Exactly, OneOf, Tolerance
+from chaosfw.quantities import duration, quantile, share
 
 
 def Hypothesis(title: str, *probes: Probe | Objective) -> HypothesisNoun:  # reads as the noun that it makes

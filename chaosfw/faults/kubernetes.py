@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chaosfw.authoring.quantities import duration, share
 from chaosfw.errors import UsageError
 from chaosfw.model.activity import Action, Probe, PythonProvider
 from chaosfw.model.struct import Json
 from chaosfw.model.tolerance import Between, Exactly
+from chaosfw.quantities import duration, share
 
 __all__ = ["Workload", "cordon", "deployment", "drain", "kill", "node_ready", "statefulset"]
 
@@ -125,7 +125,7 @@ def cordon(
     timeout: str | float = 30.0,
     name: str = "",
 ) -> Action:
-    """Makes nodes unschedulable: by name, by label ``selector``, ``zone``, or those ``hosting`` a workload; ``count`` of them (default one)."""
+    """Makes nodes unschedulable: by name, label ``selector``, ``zone``, or those ``hosting`` a workload; ``count`` of them (default one)."""
     select = _node_selection(node, selector, hosting, count, percentage, zone)
     return _node_action("cordon_nodes", name or f"cordon {_node_words(select)}", select, timeout, {})
 

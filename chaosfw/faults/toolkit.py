@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chaosfw.authoring.quantities import duration
 from chaosfw.errors import UsageError
 from chaosfw.model.activity import Action, Probe, PythonProvider
 from chaosfw.model.struct import Json
+from chaosfw.quantities import duration
 
 
 def toolkit(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chaosfw.authoring.quantities import duration
 from chaosfw.errors import UsageError
 from chaosfw.model.activity import Action, PythonProvider
 from chaosfw.model.struct import Json
+from chaosfw.quantities import duration
 
 __all__ = ["BACKENDS", "fail"]
 

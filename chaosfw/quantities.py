@@ -1,4 +1,4 @@
-"""Reads durations, shares and latencies as people write them. Used by authoring, settings and definitions; prints nothing."""
+"""Reads durations, shares and latencies as people write them. Used wherever text is read; prints nothing."""
 
 from __future__ import annotations
 

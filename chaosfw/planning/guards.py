@@ -1,0 +1,297 @@
+"""
+Every reason not to inject, each one function with one sentence. All of them are asked and all refusals are told at once; a
+guard that breaks is a refusal too.
+
+Adding a guard: one function here, one entry in ``GUARDS``, one paragraph in ``docs/reference/guards.md``, one test.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+from chaosfw.model.environment import Limits, Target
+from chaosfw.model.facts import Facts, NodeFacts, PodFacts
+from chaosfw.model.plan import Plan, Refusal
+
+Guard = Callable[[Plan, Facts, Limits], Iterator[Refusal]]
+
+LEAST_SAMPLES = 20
+"""Requests of a phase below which no objective above 90 % could ever be decided."""
+
+
+def refusals(plan: Plan, facts: Facts, limits: Limits) -> tuple[Refusal, ...]:
+    """All reasons not to inject; empty means go."""
+    found: list[Refusal] = []
+    for slug, guard in GUARDS.items():
+        try:
+            found += guard(plan, facts, limits)
+        except Exception as trouble:  # a guard that breaks must not open the gate
+            found.append(Refusal(slug=slug, sentence=f"the guard itself broke: {type(trouble).__name__}: {trouble}"))
+    return tuple(found)
+
+
+def no_claims(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
+    """An experiment without hypothesis and without objective claims nothing, so it could never be wrong."""
+    one = plan.experiment
+    if one.steady_state is None and not one.during_fault and one.costs_at_most is None:
+        yield Refusal(
+            slug="no-claims", sentence="there is neither a hypothesis nor an objective", hint="say what normal is: steady_state=…"
+        )
+
+
+def no_way_back(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
+    """Every action needs an undo, or must heal itself."""
+    for bound in plan.bound:
+        if not bound.undo and not bound.self_heals:
+            name = bound.action.name
+            yield Refusal(slug="no-way-back", sentence=f"action {name!r} has no undo", hint="name its undo=…, or set self_heals=True")
+
+
+def two_faults_on_one_field(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
+    """Two faults that change one object could not be put back independently."""
+    seen: dict[tuple[str, str], str] = {}
+    for bound in plan.bound:
+        for undo in bound.undo:
+            key = (undo.fault, f"{undo.subject.kind} {undo.subject.namespace}/{undo.subject.name}")
+            if key in seen and undo.subject.kind != "call":
+                yield Refusal(slug="two-faults", sentence=f"{seen[key]!r} and {bound.action.name!r} both change {undo.subject}")
+            seen[key] = bound.action.name
+
+
+def identity(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
+    """The environment must be the declared one: its API server, and the uid of kube-system where one is declared."""
+    declared = plan.environment.identity
+    if declared.uid and facts.identity.uid != declared.uid:
+        yield Refusal(slug="identity", sentence=f"the cluster is {facts.identity.uid}, declared is {declared.uid}", hint="wrong context?")
+    if declared.server and urlsplit(facts.identity.server).netloc != urlsplit(declared.server).netloc:
+        yield Refusal(
+            slug="identity", sentence=f"the API server is {facts.identity.server}, declared is {declared.server}", hint="wrong context?"
+        )
+
+
+def namespaces(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
+    """Only declared namespaces are touched; in the sandbox all but the cluster's own."""
+    declared = set(plan.environment.namespaces.values())
+    for target in _targets(plan, "pod"):
+        foreign = target.namespace not in declared if declared else target.namespace.startswith("kube-")
+        if foreign and not _is_bystander(plan, target):
+            allowed = ", ".join(sorted(declared)) or "all but kube-*"
+            yield Refusal(slug="namespaces", sentence=f"{target} is outside the declared namespaces (allowed: {allowed})")
+
+
+def protected(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
+    """Nothing that carries a protected label is hit."""
+    labels = {pod.target.uid: pod.labels for pod in facts.pods} | {node.target.uid: node.labels for node in facts.nodes}
+    for target in _targets(plan):
+        for selector in limits.protect:
+            key, _, value = selector.partition("=")
+            carried = labels.get(target.uid, {})
+            if key in carried and (not value or carried[key] == value):
+                yield Refusal(slug="protected", sentence=f"{target} carries the protected label {selector}")
+
+
+def too_many_pods(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
+    """Share or count of a workload's pods that may be hit."""
+    if limits.pods is None:
+        return
+    hit = {target.uid for target in _targets(plan, "pod")}
+    for workload, pods in _by_workload(facts).items():
+        count = sum(pod.target.uid in hit for pod in pods)
+        allowed = _allowed(limits.pods, len(pods))
+        if count > allowed and not _loses_nodes(plan):
+            sentence = f"{count} of {len(pods)} pods of {workload} would be hit, allowed: {_limit_words(limits.pods, allowed)}"
+            yield Refusal(slug="limits.pods", sentence=sentence)
+
+
+def too_many_nodes(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
+    """Nodes that may be out at once, those included that are out already. Nodes of zones that are lost whole count as zones."""
+    if limits.nodes is None:
+        return
+    hit = {target.name for target in _targets(plan, "node")} - set(_nodes_of_lost_zones(plan, facts))
+    if hit and len(hit) > (allowed := _allowed(limits.nodes, len(facts.nodes))):
+        yield Refusal(slug="limits.nodes", sentence=f"{len(hit)} nodes would be hit, allowed: {_limit_words(limits.nodes, allowed)}")
+
+
+def too_many_zones(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
+    """Zones that may be lost whole."""
+    if limits.zones is None:
+        return
+    lost = _lost_zones(plan, facts)
+    if lost and len(lost) > (allowed := _allowed(limits.zones, len(facts.zones))):
+        yield Refusal(
+            slug="limits.zones", sentence=f"zones {', '.join(lost)} would be lost, allowed: {_limit_words(limits.zones, allowed)}"
+        )
+    if lost and len(lost) == len(facts.zones):
+        yield Refusal(slug="limits.zones", sentence="every zone would be lost: nothing could survive that, so nothing would be learnt")
+
+
+def empty_zone(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
+    """A zone without victims: its loss would prove nothing."""
+    for bound in plan.bound:
+        nodes = [target for target in bound.targets if target.kind == "node"]
+        if bound.fault.startswith("zone.") and nodes and not any(target.kind == "pod" for target in bound.targets):
+            yield Refusal(
+                slug="no-victims", sentence=f"no pod runs in {nodes[0].zone}: its loss would prove nothing", hint="spread the workload"
+            )
+
+
+def budget_headroom(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
+    """A PodDisruptionBudget must have room: for every pod that is killed, and for the first one that is evicted."""
+    for budget in facts.budgets:
+        for bound in plan.bound:
+            hit = [target for target in bound.targets if target.kind == "pod" and target.uid in budget.covers]
+            needed = len(hit) if bound.fault.startswith("kubernetes.kill/") else min(1, len(hit))
+            if needed > budget.allowed:
+                sentence = f"{bound.action.name!r} needs {needed} disruptions, PodDisruptionBudget {budget.namespace}/{budget.name} allows {budget.allowed}"
+                yield Refusal(slug="pdb-headroom", sentence=sentence, hint="kubectl get pdb; is something degraded already?")
+
+
+def marked_already(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
+    """Something carries the mark of a fault: another run is in, or one was never healed."""
+    for what in facts.marks:
+        yield Refusal(slug="marked", sentence=f"{what} carries the mark of another fault", hint="chaosfw heal --dry-run")
+
+
+def timeout_hides_latency(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
+    """A latency limit at or above the request time-out could never be measured."""
+    load = plan.experiment.load
+    if load is None:
+        return
+    wanted = [objective.limit for objective in plan.experiment.during_fault if objective.sli == "latency"]
+    wanted += [limit.limit for limit in plan.experiment.slo.latency] if plan.experiment.slo is not None else []
+    for limit in wanted:
+        if limit >= load.timeout:
+            sentence = f"a latency limit of {limit * 1000:g} ms can not be measured with a request time-out of {load.timeout:g} s"
+            yield Refusal(slug="timeout-hides-latency", sentence=sentence, hint="raise timeout= of the load")
+
+
+def objectives_without_load(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
+    """Objectives and prices are about requests; without load there are none."""
+    one = plan.experiment
+    if one.load is None and (one.during_fault or one.costs_at_most is not None):
+        yield Refusal(slug="no-load", sentence="objectives are claimed, but no load is declared", hint="load=cf.Load(…)")
+    if one.costs_at_most is not None and one.slo is None:
+        yield Refusal(slug="no-slo", sentence="costs_at_most prices a run in error budget, but no slo is declared", hint="slo=cf.SLO(…)")
+
+
+def too_few_samples(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
+    """Objectives that the planned number of samples can not decide (measuring.md, rule 10)."""
+    one = plan.experiment
+    if one.load is None:
+        return
+    planned = one.load.rate * max(one.lasts, one.recover_within if _heals_itself(plan) else one.lasts)
+    for objective in one.during_fault:
+        needed = math.ceil(math.log(0.05) / math.log(objective.target)) if 0 < objective.target < 1 else math.inf
+        if planned < needed:
+            seconds = "for ever" if needed == math.inf else f"{needed / one.load.rate:.0f} s"
+            yield Refusal(
+                slug="too-few-samples",
+                sentence=f"{objective}: {planned:.0f} requests are planned while the fault is in, {needed:g} are needed to decide it",
+                hint=f"rate={needed / max(one.lasts, 0.001):.0f} or lasts={seconds}"
+                if needed != math.inf
+                else "100 % can only be refuted, never held",
+            )
+    if one.load.rate * one.stable_for < 100:
+        rate, lasts = 100 / max(one.stable_for, 0.001), 100 / one.load.rate
+        sentence = (
+            f"stable recovery needs 100 requests in stable_for={one.stable_for:g} s, {one.load.rate * one.stable_for:.0f} are planned"
+        )
+        yield Refusal(slug="too-few-samples", sentence=sentence, hint=f"rate={rate:.0f} or stable_for='{lasts:.0f}s'")
+
+
+def too_dear(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
+    """The planned price in error budget is above the limit."""
+    if limits.budget is not None and plan.price_budget is not None and plan.price_budget > limits.budget:
+        sentence = f"the planned price is {plan.price_budget * 100:.2g} % of the error budget, allowed: {limits.budget * 100:.2g} %"
+        yield Refusal(slug="limits.budget", sentence=sentence, hint="costs_at_most=… plans a lower one")
+
+
+def unreliable_way_back(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
+    """On a real cluster a watchdog on this host does not survive the host; until the in-cluster reaper is there, a reason is needed."""
+    if plan.environment.kind == "sandbox" or plan.environment.profile.startswith("accept:"):
+        return
+    if any(bound.undo for bound in plan.bound):
+        yield Refusal(
+            slug="way-back",
+            sentence="nothing outside this host would heal if this host were lost",
+            hint='accept_manual_heal = "reason" in the environment accepts that, and the report prints it',
+        )
+
+
+GUARDS: dict[str, Guard] = {
+    "no-claims": no_claims,
+    "no-way-back": no_way_back,
+    "two-faults": two_faults_on_one_field,
+    "identity": identity,
+    "namespaces": namespaces,
+    "protected": protected,
+    "limits.pods": too_many_pods,
+    "limits.nodes": too_many_nodes,
+    "limits.zones": too_many_zones,
+    "no-victims": empty_zone,
+    "pdb-headroom": budget_headroom,
+    "marked": marked_already,
+    "timeout-hides-latency": timeout_hides_latency,
+    "no-load": objectives_without_load,
+    "too-few-samples": too_few_samples,
+    "limits.budget": too_dear,
+    "way-back": unreliable_way_back,
+}
+
+
+def _targets(plan: Plan, kind: str = "") -> list[Target]:
+    return [target for bound in plan.bound for target in bound.targets if not kind or target.kind == kind]
+
+
+def _by_workload(facts: Facts) -> dict[str, list[PodFacts]]:
+    grouped: dict[str, list[PodFacts]] = {}
+    for pod in facts.pods:
+        if pod.workload:
+            grouped.setdefault(pod.workload, []).append(pod)
+    return grouped
+
+
+def _loses_nodes(plan: Plan) -> bool:
+    """Whether pods are hit only because their node is: then nodes and zones are what is limited."""
+    return all(any(target.kind == "node" for target in bound.targets) for bound in plan.bound)
+
+
+def _is_bystander(plan: Plan, target: Target) -> bool:
+    """A pod that is only hit because its node is drained: the node is what was aimed at."""
+    return any(target in bound.targets and any(one.kind == "node" for one in bound.targets) for bound in plan.bound)
+
+
+def _lost_zones(plan: Plan, facts: Facts) -> list[str]:
+    hit = {target.name for target in _targets(plan, "node")}
+    zones: dict[str, list[NodeFacts]] = {}
+    for node in facts.nodes:
+        zones.setdefault(node.target.zone, []).append(node)
+    return sorted(
+        zone for zone, nodes in zones.items() if zone and all(node.target.name in hit for node in nodes) and _aims_at_zone(plan, zone)
+    )
+
+
+def _aims_at_zone(plan: Plan, zone: str) -> bool:
+    return any(bound.fault.startswith("zone.") and any(target.zone == zone for target in bound.targets) for bound in plan.bound)
+
+
+def _nodes_of_lost_zones(plan: Plan, facts: Facts) -> list[str]:
+    lost = _lost_zones(plan, facts)
+    return [node.target.name for node in facts.nodes if node.target.zone in lost]
+
+
+def _allowed(limit: float | int, there: int) -> int:
+    """A count as it is; a share rounded down, but never below one where the share is above nothing."""
+    if isinstance(limit, int):
+        return limit
+    return max(1 if limit > 0 else 0, math.floor(limit * there + 1e-9))
+
+
+def _limit_words(limit: float | int, allowed: int) -> str:
+    return str(limit) if isinstance(limit, int) else f"{limit * 100:g} % = {allowed}"
+
+
+def _heals_itself(plan: Plan) -> bool:
+    return bool(plan.bound) and all(bound.self_heals and not bound.undo for bound in plan.bound)
