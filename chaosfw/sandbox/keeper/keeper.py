@@ -14,6 +14,7 @@ import secrets
 import shutil
 import signal
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,8 @@ from chaosfw.sandbox.lines import LIMIT, Message, pack
 from chaosfw.sandbox.prctl import children
 
 _STOP_WITHIN: Final = 0.3
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Keeper:
@@ -36,6 +39,7 @@ class Keeper:
         self._leases: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
         self._over: asyncio.Future[str] | None = None
         self._cleaned = False
+        self._streams: Mapping[Child, Stream] = {}
         self._listening: asyncio.Task[None] | None = None
 
     def spawn(self) -> None:
@@ -96,6 +100,7 @@ class Keeper:
         """Control is told what to be once what it needs is there: certificates and the data plane's socket."""
         control, runtime, dataplane, authority = self._children
         streams = {child: await asyncio.open_unix_connection(sock=child.socket, limit=LIMIT) for child in self._children}
+        self._streams = streams  # a forgotten writer closes its socket, and that would end the child
         await streams[authority][0].read()
         if authority.process.wait():
             raise SandboxError(f"no certificates: {last_words(self._directory, authority.name)}")

@@ -6,6 +6,7 @@ Used by :mod:`chaosfw.sandbox.public` in the user's own process: it loads nothin
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import site
@@ -25,6 +26,7 @@ class Lease:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._told = sock.makefile("rb")
 
     def fileno(self) -> int:
         """The descriptor; a child that inherits it holds the lease too."""
@@ -34,11 +36,12 @@ class Lease:
         """Raises SandboxError with the reason when the sandbox has ended meanwhile."""
         try:
             self._sock.sendall(pack(request))
-            answer = read_line(self._sock)
+            line = self._told.readline()
         except OSError as error:
             raise SandboxError(f"the sandbox is gone: {error}") from error
-        if answer is None:
+        if not line:
             raise SandboxError("the sandbox is gone")
+        answer: Message = json.loads(line)
         if "ended" in answer:
             raise SandboxError(f"the sandbox has ended: {answer['ended']}")
         if "error" in answer:
@@ -55,14 +58,14 @@ class Lease:
             last = True
         if last:
             self.wait_for_end()
+        self._told.close()
         self._sock.close()
         return last
 
     def wait_for_end(self) -> None:
         """Until the keeper is gone, which is the last thing that happens."""
         try:
-            while self._sock.recv(65_536):
-                pass
+            self._told.read()
         except OSError:
             pass  # gone
 
