@@ -32,9 +32,7 @@ class Inside:
         page = self._verbs.list(scope(self._row(resource), namespace=namespace, labels=labels, fields=fields))
         return [one.copy() for one in page.entries], str(page.version)
 
-    async def watch(
-        self, resource: str, *, since: str, namespace: str, labels: str, fields: str
-    ) -> AsyncIterator[tuple[str, Object]]:
+    async def watch(self, resource: str, *, since: str, namespace: str, labels: str, fields: str) -> AsyncIterator[tuple[str, Object]]:
         row = self._row(resource)
         about = scope(row, namespace=namespace, labels=labels, fields=fields)
         try:

@@ -17,7 +17,18 @@ from chaosfw.sandbox.schema import types
 
 _REFERENCE = "#/components/schemas/"
 _WRITE_PARAMETERS = ("dryRun", "fieldManager", "fieldValidation")
-_LIST_PARAMETERS = ("allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit", "resourceVersion", "resourceVersionMatch", "sendInitialEvents", "timeoutSeconds", "watch")
+_LIST_PARAMETERS = (
+    "allowWatchBookmarks",
+    "continue",
+    "fieldSelector",
+    "labelSelector",
+    "limit",
+    "resourceVersion",
+    "resourceVersionMatch",
+    "sendInitialEvents",
+    "timeoutSeconds",
+    "watch",
+)
 
 
 class Documents:
@@ -96,7 +107,9 @@ def _references(schema: Any) -> list[str]:
 
 def _referring(schema: Any) -> Any:
     if isinstance(schema, dict):
-        return {key: f"{_REFERENCE}{value}" if key == "$ref" and isinstance(value, str) else _referring(value) for key, value in schema.items()}
+        return {
+            key: f"{_REFERENCE}{value}" if key == "$ref" and isinstance(value, str) else _referring(value) for key, value in schema.items()
+        }
     return [_referring(value) for value in schema] if isinstance(schema, list) else schema
 
 
@@ -104,7 +117,12 @@ def _paths(row: Kind) -> Object:
     root = f"/apis/{row.group}/{row.version}" if row.group else f"/api/{row.version}"
     where = f"{root}/namespaces/{{namespace}}/{row.plural}" if row.namespaced else f"{root}/{row.plural}"
     collection = {"get": ("list", _LIST_PARAMETERS), "post": ("create", _WRITE_PARAMETERS)}
-    single = {"get": ("get", ()), "put": ("update", _WRITE_PARAMETERS), "patch": ("patch", (*_WRITE_PARAMETERS, "force")), "delete": ("delete", ())}
+    single = {
+        "get": ("get", ()),
+        "put": ("update", _WRITE_PARAMETERS),
+        "patch": ("patch", (*_WRITE_PARAMETERS, "force")),
+        "delete": ("delete", ()),
+    }
     paths: Object = {}
     for path, methods in ((where, collection), (f"{where}/{{name}}", single)):
         served = {method: _operation(row, verb, parameters) for method, (verb, parameters) in methods.items() if verb in row.verbs}

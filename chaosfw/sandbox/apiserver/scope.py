@@ -58,5 +58,5 @@ def scope(row: Kind, *, namespace: str = "", labels: str = "", fields: str = "")
         raise errors.bad_request(str(error)) from error
     for clause in parsed.fields:
         if clause.field not in row.fields and clause.field not in _ALWAYS:
-            raise errors.bad_request(f'field label not supported: {clause.field}')
+            raise errors.bad_request(f"field label not supported: {clause.field}")
     return parsed

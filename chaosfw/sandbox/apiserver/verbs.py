@@ -108,12 +108,14 @@ class Verbs:
                 why = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter"
                 raise errors.expired(why) from error
         else:
-            everything = [((_meta(one, "namespace"), _meta(one, "name")), one) for one in self.store.all(resource, namespace=scope.namespace)]
+            everything = [
+                ((_meta(one, "namespace"), _meta(one, "name")), one) for one in self.store.all(resource, namespace=scope.namespace)
+            ]
         return [(key, one) for key, one in everything if scope.has(key, one.obj)]
 
     # --- writing
 
-    def create(self, row: Kind, namespace: str, body: Object, options: WriteOptions = WriteOptions()) -> Outcome:  # noqa: B008  # frozen
+    def create(self, row: Kind, namespace: str, body: Object, options: WriteOptions = WriteOptions()) -> Outcome:  # frozen
         if row.view:
             fitted = writing.fit(row, body, validation=options.validation)
             return self.create(self._behind(row), namespace, row.view.write(fitted.obj), replace(options, validation="Ignore"))
@@ -133,7 +135,7 @@ class Verbs:
         namespace: str,
         name: str,
         body: Object,
-        options: WriteOptions = WriteOptions(),  # noqa: B008  # frozen
+        options: WriteOptions = WriteOptions(),  # frozen
         *,
         status: bool = False,
     ) -> Outcome:
@@ -159,7 +161,7 @@ class Verbs:
         name: str,
         body: Any,
         form: PatchForm,
-        options: WriteOptions = WriteOptions(),  # noqa: B008  # frozen
+        options: WriteOptions = WriteOptions(),  # frozen
         *,
         status: bool = False,
     ) -> Outcome:
@@ -204,7 +206,7 @@ class Verbs:
 
     # --- deleting
 
-    def delete(self, row: Kind, namespace: str, name: str, options: DeleteOptions = DeleteOptions()) -> Outcome:  # noqa: B008  # frozen
+    def delete(self, row: Kind, namespace: str, name: str, options: DeleteOptions = DeleteOptions()) -> Outcome:  # frozen
         """At once, or marked and left to finalizers and to the kubelet."""
         if row.view:
             return self.delete(self._behind(row), namespace, name, options)

@@ -50,9 +50,13 @@ class Wish:
 def check(wish: Wish, scope: Scope, store: Store) -> None:
     """Refuses, before the stream starts, what a real server refuses with a status."""
     if wish.initial is not None and wish.match != "NotOlderThan":
-        cause = Cause("FieldValueForbidden", "resourceVersionMatch", "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+        cause = Cause(
+            "FieldValueForbidden",
+            "resourceVersionMatch",
+            "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        )
         refusal = errors.invalid(scope.row, "", [cause])
-        raise ApiError(422, "Invalid", f"ListOptions.meta.k8s.io \"\" is invalid: {cause.field}: {cause.message}", details=refusal.details)
+        raise ApiError(422, "Invalid", f'ListOptions.meta.k8s.io "" is invalid: {cause.field}: {cause.message}', details=refusal.details)
     if not wish.since.isdigit() and wish.since:
         raise errors.bad_request(f'Invalid value: "{wish.since}": strconv.ParseUint: parsing "{wish.since}": invalid syntax')
     if not wish.from_now and int(wish.since) > store.version:

@@ -19,7 +19,16 @@ from chaosfw.sandbox.objects.names import random_suffix
 from chaosfw.sandbox.schema import types
 from chaosfw.timing import SYSTEM
 
-_SERVER_ONLY = ("uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink", "managedFields")
+_SERVER_ONLY = (
+    "uid",
+    "resourceVersion",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "selfLink",
+    "managedFields",
+)
 _KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "name", "namespace", "generateName")
 _SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
 _LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
@@ -59,7 +68,7 @@ def fit(row: Kind, body: Object, *, validation: str) -> Draft:
         fitted = types.fit(body, row.type)
         metadata = types.fit(body.get("metadata") or {}, types.by_name(types.OBJECT_META))
     except types.MisfitError as error:
-        message = f"{row.kind} in version \"{row.version}\" cannot be handled as a {row.kind}: {error}"
+        message = f'{row.kind} in version "{row.version}" cannot be handled as a {row.kind}: {error}'
         raise errors.bad_request(message) from error
     unknown = [f'unknown field "{name}"' for name in [*fitted.unknown, *(f"metadata.{name}" for name in metadata.unknown if row.custom)]]
     if unknown and validation == "Strict":
@@ -191,5 +200,9 @@ def _check_metadata(row: Kind, metadata: Object) -> list[Cause]:
         if not selectors.is_label_key(key):
             causes.append(invalid("metadata.labels", key, "name part must consist of alphanumeric characters, '-', '_' or '.'"))
         if not selectors.is_label_value(value):
-            causes.append(invalid("metadata.labels", value, "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.'"))
+            causes.append(
+                invalid(
+                    "metadata.labels", value, "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.'"
+                )
+            )
     return causes

@@ -101,7 +101,7 @@ class Informer:
                 if error.code == 410:
                     continue
                 LOG.warning("informer of %s: %s; trying again", self.resource, error)
-            except (OSError, asyncio.TimeoutError) as error:
+            except (TimeoutError, OSError) as error:
                 LOG.warning("informer of %s: %s; trying again", self.resource, error)
             await asyncio.sleep(RETRY_AFTER)
 
@@ -156,5 +156,3 @@ async def started(*informers: Informer) -> None:
 
 async def stopped(*informers: Informer) -> None:
     await asyncio.gather(*(informer.stop() for informer in informers))
-
-

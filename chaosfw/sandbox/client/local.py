@@ -45,7 +45,9 @@ class LocalClient:
     async def list(self, resource: str, *, namespace: str = "", labels: str = "", fields: str = "") -> tuple[list[Object], str]:
         return self._backend.list(resource, namespace=namespace, labels=labels, fields=fields)
 
-    def watch(self, resource: str, *, since: str, namespace: str = "", labels: str = "", fields: str = "") -> AsyncIterator[tuple[str, Object]]:
+    def watch(
+        self, resource: str, *, since: str, namespace: str = "", labels: str = "", fields: str = ""
+    ) -> AsyncIterator[tuple[str, Object]]:
         return self._backend.watch(resource, since=since, namespace=namespace, labels=labels, fields=fields)
 
     async def create(self, resource: str, body: Object, *, namespace: str = "") -> Object:

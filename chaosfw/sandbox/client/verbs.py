@@ -37,7 +37,9 @@ class Client(Protocol):
         """The items and the resourceVersion of the list. No namespace: all of them."""
         ...
 
-    def watch(self, resource: str, *, since: str, namespace: str = "", labels: str = "", fields: str = "") -> AsyncIterator[tuple[str, Object]]:
+    def watch(
+        self, resource: str, *, since: str, namespace: str = "", labels: str = "", fields: str = ""
+    ) -> AsyncIterator[tuple[str, Object]]:
         """``(ADDED | MODIFIED | DELETED | BOOKMARK, object)`` after ``since``; raises ApiError 410 when that is too old."""
         ...
 

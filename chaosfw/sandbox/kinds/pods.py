@@ -136,7 +136,9 @@ def qos_class(spec: Object) -> str:
         return "BestEffort"
     guaranteed = all(
         {"cpu", "memory"} <= set(ask.get("limits") or ())
-        and all(quantity.parse((ask.get("requests") or {}).get(name, value)) == quantity.parse(value) for name, value in ask["limits"].items())
+        and all(
+            quantity.parse((ask.get("requests") or {}).get(name, value)) == quantity.parse(value) for name, value in ask["limits"].items()
+        )
         for ask in asks
     )
     return "Guaranteed" if guaranteed else "Burstable"
@@ -202,7 +204,12 @@ def _validate(new: Object, old: Object | None) -> list[Cause]:
     if _frozen_part(new["spec"]) == _frozen_part(old["spec"]):
         return []
     fields = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations)"
-    return [forbidden("spec", f"pod updates may not change fields other than {fields},`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)")]
+    return [
+        forbidden(
+            "spec",
+            f"pod updates may not change fields other than {fields},`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
+        )
+    ]
 
 
 def _frozen_part(spec: Object) -> Object:
@@ -245,7 +252,7 @@ def _init_reason(pod: Object) -> str:
     statuses = list(items(pod, "status.initContainerStatuses"))
     for index, status in enumerate(statuses):
         ended, waiting = read(status, "state.terminated"), read(status, "state.waiting")
-        if ended and ended.get("exitCode") == 0 or status.get("started") and status.get("ready"):
+        if (ended and ended.get("exitCode") == 0) or (status.get("started") and status.get("ready")):
             continue
         if ended:
             return f"Init:{ended.get('reason') or 'ExitCode:' + str(ended.get('exitCode'))}"

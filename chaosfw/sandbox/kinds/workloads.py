@@ -51,7 +51,14 @@ def _check_selector_and_template(new: Object, old: Object | None) -> list[Cause]
     labels = read(spec, "template.metadata.labels", {})
     parsed = selectors.of_object(selector)
     if parsed and not parsed.matches(labels):
-        causes.insert(0, Cause("FieldValueInvalid", "spec.template.metadata.labels", f"Invalid value: {_map(labels)}: `selector` does not match template `labels`"))
+        causes.insert(
+            0,
+            Cause(
+                "FieldValueInvalid",
+                "spec.template.metadata.labels",
+                f"Invalid value: {_map(labels)}: `selector` does not match template `labels`",
+            ),
+        )
     if spec.get("replicas", 0) < 0:
         causes.append(invalid("spec.replicas", spec["replicas"], "must be greater than or equal to 0"))
     return causes
@@ -79,7 +86,11 @@ def _check_deployment(new: Object, old: Object | None) -> list[Cause]:
     strategy = new["spec"].get("strategy", {})
     rolling = strategy.get("rollingUpdate")
     if strategy.get("type") == "Recreate" and rolling:
-        causes.append(Cause("FieldValueForbidden", "spec.strategy.rollingUpdate", "Forbidden: may not be specified when strategy `type` is 'Recreate'"))
+        causes.append(
+            Cause(
+                "FieldValueForbidden", "spec.strategy.rollingUpdate", "Forbidden: may not be specified when strategy `type` is 'Recreate'"
+            )
+        )
     if rolling and _is_zero(rolling.get("maxSurge")) and _is_zero(rolling.get("maxUnavailable")):
         causes.append(invalid("spec.strategy.rollingUpdate.maxUnavailable", 0, "may not be 0 when `maxSurge` is 0"))
     return causes
@@ -292,7 +303,10 @@ CRON_JOB = Kind(
         Column("Timezone", text("spec.timeZone", absent="<none>")),
         Column("Suspend", lambda obj, now: str(read(obj, "spec.suspend", False))),
         Column("Active", lambda obj, now: len(read(obj, "status.active", ())), type="integer"),
-        Column("Last Schedule", lambda obj, now: moments.age(read(obj, "status.lastScheduleTime"), now) if read(obj, "status.lastScheduleTime") else "<none>"),
+        Column(
+            "Last Schedule",
+            lambda obj, now: moments.age(read(obj, "status.lastScheduleTime"), now) if read(obj, "status.lastScheduleTime") else "<none>",
+        ),
         AGE,
     ),
     has_generation=True,

@@ -260,7 +260,9 @@ def _merge_set(old: list[Json], new: list[Json], remove: Iterable[Json] | None, 
     return result if order is None else _ordered(result, order, lambda item: item)
 
 
-def _ordered(items: list[Json], order: list[Json], of: Callable[[Json], Json], *, wanted: Callable[[Json], Json] | None = None) -> list[Json]:
+def _ordered(
+    items: list[Json], order: list[Json], of: Callable[[Json], Json], *, wanted: Callable[[Json], Json] | None = None
+) -> list[Json]:
     """Listed items in the listed order; unlisted ones (added by others) stay right behind the neighbour they followed."""
     read = wanted or (lambda item: next(iter(item.values())) if isinstance(item, dict) else item)
     ranks = {repr(read(item)): rank for rank, item in enumerate(order)}

@@ -163,10 +163,14 @@ def _requirement(part: str) -> Requirement:
 
 def _checked(key: str, operator: Operator, values: frozenset[str]) -> Requirement:
     if not is_label_key(key):
-        raise SelectorError(f'unable to parse requirement: <nil>: Invalid value: "{key}": name part must consist of alphanumeric characters')
+        raise SelectorError(
+            f'unable to parse requirement: <nil>: Invalid value: "{key}": name part must consist of alphanumeric characters'
+        )
     for value in values:
         if not is_label_value(value):
-            raise SelectorError(f'unable to parse requirement: values[0][{key}]: Invalid value: "{value}": a valid label must be alphanumeric')
+            raise SelectorError(
+                f'unable to parse requirement: values[0][{key}]: Invalid value: "{value}": a valid label must be alphanumeric'
+            )
     return Requirement(key, operator, values)
 
 

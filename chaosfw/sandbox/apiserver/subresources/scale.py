@@ -17,12 +17,22 @@ _FORM = Kind(kind="Scale", plural="scale", group="autoscaling", has_status=False
 def view(found: Entry) -> Object:
     """The Scale of a workload."""
     obj = found.obj
-    kept = {name: obj["metadata"][name] for name in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp") if name in obj["metadata"]}
+    kept = {
+        name: obj["metadata"][name]
+        for name in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+        if name in obj["metadata"]
+    }
     status: Object = {"replicas": read(obj, "status.replicas", 0)}
     if selector := selectors.format_object(read(obj, "spec.selector")):
         status["selector"] = selector
     replicas = read(obj, "spec.replicas", 0)
-    return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": kept, "spec": {"replicas": replicas} if replicas else {}, "status": status}
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": kept,
+        "spec": {"replicas": replicas} if replicas else {},
+        "status": status,
+    }
 
 
 def replace(verbs: Verbs, row: Kind, namespace: str, name: str, body: Object, options: WriteOptions) -> Object:

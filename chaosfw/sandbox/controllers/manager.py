@@ -1,0 +1,67 @@
+"""
+All controllers of a control plane, over one set of caches. Started by the control process; knows no server, only a client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from chaosfw.sandbox.client.verbs import Client
+from chaosfw.sandbox.controllers.caches import Caches
+from chaosfw.sandbox.controllers.deployments import Deployments
+from chaosfw.sandbox.controllers.disruption import Disruption
+from chaosfw.sandbox.controllers.endpoints import Endpoints
+from chaosfw.sandbox.controllers.garbage import Garbage
+from chaosfw.sandbox.controllers.namespaces import Namespaces
+from chaosfw.sandbox.controllers.recorder import Recorder
+from chaosfw.sandbox.controllers.replicas import ReplicaSets
+
+OWNED = (
+    "pods",
+    "services",
+    "endpoints",
+    "endpointslices.discovery.k8s.io",
+    "configmaps",
+    "secrets",
+    "serviceaccounts",
+    "persistentvolumeclaims",
+    "deployments.apps",
+    "replicasets.apps",
+    "statefulsets.apps",
+    "daemonsets.apps",
+    "jobs.batch",
+    "cronjobs.batch",
+    "poddisruptionbudgets.policy",
+    "horizontalpodautoscalers.autoscaling",
+)
+"""Resources whose owners are minded."""
+
+OTHERS = ("namespaces", "nodes")
+
+
+class Controllers:
+    """``start`` returns when all caches are filled and all loops run; ``root_ca`` is what pods find in kube-root-ca.crt."""
+
+    def __init__(self, client: Client, *, root_ca: str = "") -> None:
+        self._caches = Caches(client, (*OWNED, *OTHERS))
+        self._sets_recorder = Recorder(client, "replicaset-controller")
+        self._deployments_recorder = Recorder(client, "deployment-controller")
+        self._controllers = (
+            Namespaces(self._caches, root_ca=root_ca),
+            Deployments(self._caches, self._deployments_recorder),
+            ReplicaSets(self._caches, self._sets_recorder),
+            Endpoints(self._caches),
+            Disruption(self._caches),
+            Garbage(self._caches, OWNED),
+        )
+
+    async def start(self) -> None:
+        await self._caches.start()
+        for controller in self._controllers:
+            controller.listen()
+            controller.loop.start()
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(controller.loop.stop() for controller in self._controllers))
+        await asyncio.gather(self._sets_recorder.stop(), self._deployments_recorder.stop())
+        await self._caches.stop()

@@ -1,0 +1,216 @@
+"""
+The replica set controller: as many pods as asked for, replaced the moment one goes.
+
+Adopts pods that match and have no owner, lets go of its own that no longer match, and counts what is ready and available.
+"""
+
+from __future__ import annotations
+
+import copy
+
+from chaosfw.sandbox.client.informer import key_of
+from chaosfw.sandbox.client.verbs import ApiError, Object
+from chaosfw.sandbox.controllers import objects
+from chaosfw.sandbox.controllers.caches import Caches
+from chaosfw.sandbox.controllers.recorder import Recorder
+from chaosfw.sandbox.controllers.work import Key, Loop
+from chaosfw.sandbox.objects import selectors
+
+RESOURCE = "replicasets.apps"
+BURST = 500
+"""Pods created or deleted in one pass."""
+
+
+class ReplicaSets:
+    """Reconciles replica sets; woken by their own changes and by those of pods."""
+
+    def __init__(self, caches: Caches, recorder: Recorder) -> None:
+        self._caches, self._client, self._recorder = caches, caches.client, recorder
+        self.loop = Loop("replica sets", self.reconcile)
+
+    def listen(self) -> None:
+        self._caches[RESOURCE].listen(self._on_set)
+        self._caches["pods"].listen(self._on_pod)
+
+    def _on_set(self, old: Object | None, new: Object | None) -> None:
+        if new is not None:
+            self.loop.add(key_of(new))
+
+    def _on_pod(self, old: Object | None, new: Object | None) -> None:
+        for pod in filter(None, (old, new)):
+            owner = objects.controller_of(pod)
+            if owner is not None and owner["kind"] == "ReplicaSet":
+                self.loop.add((pod["metadata"]["namespace"], owner["name"]))
+        if new is not None and objects.controller_of(new) is None:
+            self._wake_adopters(new)
+
+    def _wake_adopters(self, pod: Object) -> None:
+        for candidate in self._caches[RESOURCE].all(namespace=pod["metadata"]["namespace"]):
+            selector = selectors.of_object(candidate["spec"].get("selector"))
+            if selector and selector.matches(pod["metadata"].get("labels")):
+                self.loop.add(key_of(candidate))
+
+    async def reconcile(self, key: Key) -> None:
+        found = self._caches[RESOURCE].get(*key)
+        if found is None:
+            return
+        pods = await self._claim(found)
+        active = [pod for pod in pods if objects.is_active(pod)]
+        trouble = None
+        if not objects.is_going(found):
+            trouble = await self._scale(found, active)
+        await self._tell_status(found, trouble)
+
+    # --- whose pods
+
+    async def _claim(self, owner: Object) -> list[Object]:
+        selector = selectors.of_object(owner["spec"].get("selector"))
+        mine = []
+        for pod in self._caches["pods"].all(namespace=owner["metadata"]["namespace"]):
+            matches = bool(selector) and selector is not None and selector.matches(pod["metadata"].get("labels"))
+            if objects.owned_by(pod, owner):
+                if matches:
+                    mine.append(pod)
+                else:
+                    await self._release(pod, owner)
+            elif matches and objects.controller_of(pod) is None and objects.is_active(pod) and not objects.is_going(owner):
+                await self._adopt(pod, owner)
+                mine.append(pod)
+        return mine
+
+    async def _adopt(self, pod: Object, owner: Object) -> None:
+        references = [*pod["metadata"].get("ownerReferences", ()), objects.owner_reference(owner)]
+        await self._own(pod, references)
+
+    async def _release(self, pod: Object, owner: Object) -> None:
+        references = [known for known in pod["metadata"]["ownerReferences"] if known["uid"] != owner["metadata"]["uid"]]
+        await self._own(pod, references)
+
+    async def _own(self, pod: Object, references: list[Object]) -> None:
+        change = {"metadata": {"uid": pod["metadata"]["uid"], "ownerReferences": references or None}}
+        try:
+            written = await self._client.patch("pods", pod["metadata"]["name"], change, namespace=pod["metadata"]["namespace"])
+        except ApiError as error:
+            if error.code != 404:
+                raise
+        else:
+            await self._caches["pods"].seen(written["metadata"]["resourceVersion"])
+
+    # --- how many
+
+    async def _scale(self, owner: Object, active: list[Object]) -> ApiError | None:
+        missing = owner["spec"].get("replicas", 1) - len(active)
+        if missing > 0:
+            return await self._create(owner, min(missing, BURST))
+        for pod in sorted(active, key=lambda pod: _rank(pod, active))[: min(-missing, BURST)]:
+            await self._delete(owner, pod)
+        return None
+
+    async def _create(self, owner: Object, count: int) -> ApiError | None:
+        """Answers the refusal that stopped it, which becomes a condition; the next try comes with back-off."""
+        namespace = owner["metadata"]["namespace"]
+        written: Object | None = None
+        for _ in range(count):
+            try:
+                written = await self._client.create("pods", pod_from(owner), namespace=namespace)
+            except ApiError as error:
+                self._recorder.tell(owner, "FailedCreate", f"Error creating: {error.message}", warning=True)
+                self.loop.later(key_of(owner), 0.05 if error.code == 403 else 1.0)
+                return error
+            self._recorder.tell(owner, "SuccessfulCreate", f"Created pod: {written['metadata']['name']}")
+        if written is not None:
+            await self._caches["pods"].seen(written["metadata"]["resourceVersion"])
+        return None
+
+    async def _delete(self, owner: Object, pod: Object) -> None:
+        metadata = pod["metadata"]
+        try:
+            gone = await self._client.delete("pods", metadata["name"], namespace=metadata["namespace"], uid=metadata["uid"])
+        except ApiError as error:
+            if error.code not in (404, 409):
+                raise
+            return
+        self._recorder.tell(owner, "SuccessfulDelete", f"Deleted pod: {metadata['name']}")
+        await self._caches["pods"].seen(gone["metadata"]["resourceVersion"])
+
+    # --- status
+
+    async def _tell_status(self, owner: Object, trouble: ApiError | None) -> None:
+        pods = [pod for pod in self._caches["pods"].all(namespace=owner["metadata"]["namespace"]) if objects.owned_by(pod, owner)]
+        status = self._status(owner, pods)
+        kept = [found for found in objects.conditions(owner) if found["type"] != "ReplicaFailure"]
+        if trouble is not None:
+            kept.append(_failure(trouble, objects.condition(owner, "ReplicaFailure")))
+        if kept:
+            status["conditions"] = kept
+        if status != owner.get("status"):
+            body = {**owner, "status": status}
+            metadata = owner["metadata"]
+            written = await self._client.replace(RESOURCE, metadata["name"], body, namespace=metadata["namespace"], subresource="status")
+            await self._caches[RESOURCE].seen(written["metadata"]["resourceVersion"])
+
+    def _status(self, owner: Object, pods: list[Object]) -> Object:
+        active = [pod for pod in pods if objects.is_active(pod)]
+        ready = [pod for pod in active if objects.is_ready(pod)]
+        wanted = owner["spec"]["template"]["metadata"].get("labels") or {}
+        labelled = [pod for pod in active if wanted.items() <= (pod["metadata"].get("labels") or {}).items()]
+        counts = {
+            "fullyLabeledReplicas": len(labelled),
+            "readyReplicas": len(ready),
+            "availableReplicas": self._available(owner, ready),
+            "terminatingReplicas": sum(objects.is_going(pod) for pod in pods),
+            "observedGeneration": owner["metadata"].get("generation", 0),
+        }
+        return {"replicas": len(active), **objects.without_zeros(counts)}
+
+    def _available(self, owner: Object, ready: list[Object]) -> int:
+        settle = owner["spec"].get("minReadySeconds", 0)
+        if not settle:
+            return len(ready)
+        ages = [objects.now_seconds() - (objects.ready_since(pod) or 0.0) for pod in ready]
+        young = [age for age in ages if age < settle]
+        if young:
+            self.loop.later(key_of(owner), max(0.05, settle - max(young)))
+        return len(ages) - len(young)
+
+
+def pod_from(owner: Object) -> Object:
+    """A new pod of the owner's template."""
+    template = copy.deepcopy(owner["spec"]["template"])
+    metadata = template.get("metadata") or {}
+    kept = {name: metadata[name] for name in ("labels", "annotations", "finalizers") if metadata.get(name)}
+    return {
+        "metadata": {
+            "generateName": f"{owner['metadata']['name']}-",
+            **kept,
+            "ownerReferences": [objects.owner_reference(owner)],
+        },
+        "spec": template["spec"],
+    }
+
+
+def _rank(pod: Object, active: list[Object]) -> tuple[object, ...]:
+    """Who goes first: without a node, pending, not ready, crowded on its node, ready for a shorter time, younger."""
+    node = pod["spec"].get("nodeName", "")
+    neighbours = sum(other["spec"].get("nodeName", "") == node for other in active)
+    phases = {"Pending": 0, "Unknown": 1, "Running": 2}
+    return (
+        bool(node),
+        phases.get((pod.get("status") or {}).get("phase", "Pending"), 2),
+        objects.is_ready(pod),
+        -neighbours,
+        -(objects.ready_since(pod) or 0.0),
+        [-ord(char) for char in pod["metadata"].get("creationTimestamp", "")],
+    )
+
+
+def _failure(error: ApiError, known: Object | None) -> Object:
+    if known is not None and known.get("message") == error.message:
+        return known
+    return {
+        "type": "ReplicaFailure",
+        "status": "True",
+        "reason": "FailedCreate",
+        "message": error.message,
+        "lastTransitionTime": objects.now(),
+    }

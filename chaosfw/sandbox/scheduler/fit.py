@@ -1,0 +1,111 @@
+"""
+Whether a pod may run on a node: every reason why not, in the words of Kubernetes' events. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from typing import Any
+
+from chaosfw.sandbox.client.verbs import Object
+from chaosfw.sandbox.objects import quantity, selectors
+
+UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
+_DEFAULT_PODS = 110
+
+
+def refusals(pod: Object, node: Object, residents: Iterable[Object]) -> list[str]:
+    """Empty: it fits. ``residents`` are the pods that have the node."""
+    checks: tuple[Callable[[Object, Object], str], ...] = (_unschedulable, _taint, _affinity)
+    found = [reason for check in checks if (reason := check(pod, node))]
+    return found or _shortage(pod, node, list(residents))
+
+
+def requests_of(pod: Object) -> dict[str, Fraction]:
+    """What the pod asks for: its containers together, or its largest init container."""
+    spec = pod["spec"]
+    total: dict[str, Fraction] = {}
+    for container in spec.get("containers") or ():
+        for name, amount in _requests(container).items():
+            total[name] = total.get(name, Fraction(0)) + amount
+    for container in spec.get("initContainers") or ():
+        for name, amount in _requests(container).items():
+            total[name] = max(total.get(name, Fraction(0)), amount)
+    return total
+
+
+def tolerates(pod: Object, taint: Object) -> bool:
+    return any(_matches(toleration, taint) for toleration in pod["spec"].get("tolerations") or ())
+
+
+def selects(pod: Object, node: Object) -> bool:
+    """Node selector and required node affinity."""
+    labels = node["metadata"].get("labels") or {}
+    wanted = pod["spec"].get("nodeSelector") or {}
+    if any(labels.get(key) != value for key, value in wanted.items()):
+        return False
+    affinity = ((pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution")
+    if affinity is None:
+        return True
+    return any(_term(term, node) for term in affinity.get("nodeSelectorTerms") or ())
+
+
+def _requests(container: Object) -> dict[str, Fraction]:
+    asked = (container.get("resources") or {}).get("requests") or {}
+    return {name: quantity.parse(amount) for name, amount in asked.items()}
+
+
+def _unschedulable(pod: Object, node: Object) -> str:
+    shut = node["spec"].get("unschedulable") and not tolerates(pod, {"key": UNSCHEDULABLE, "effect": "NoSchedule"})
+    return "node(s) were unschedulable" if shut else ""
+
+
+def _taint(pod: Object, node: Object) -> str:
+    for taint in node["spec"].get("taints") or ():
+        if taint["effect"] in ("NoSchedule", "NoExecute") and taint["key"] != UNSCHEDULABLE and not tolerates(pod, taint):
+            return "node(s) had untolerated taint(s)"
+    return ""
+
+
+def _affinity(pod: Object, node: Object) -> str:
+    return "" if selects(pod, node) else "node(s) didn't match Pod's node affinity/selector"
+
+
+def _matches(toleration: Object, taint: Object) -> bool:
+    if toleration.get("effect") not in (None, "", taint.get("effect")):
+        return False
+    if toleration.get("key") not in (None, "", taint["key"]):
+        return False
+    return toleration.get("operator") == "Exists" or toleration.get("value", "") == taint.get("value", "")
+
+
+def _term(term: Object, node: Object) -> bool:
+    expressions, fields = term.get("matchExpressions"), term.get("matchFields")
+    if not expressions and not fields:
+        return False
+    by_label = selectors.of_object({"matchExpressions": expressions or []})
+    by_field = selectors.of_object({"matchExpressions": fields or []})
+    name = {"metadata.name": node["metadata"]["name"]}
+    return bool(
+        by_label is not None and by_label.matches(node["metadata"].get("labels")) and by_field is not None and by_field.matches(name)
+    )
+
+
+def _shortage(pod: Object, node: Object, residents: list[Object]) -> list[str]:
+    allocatable: dict[str, Any] = (node.get("status") or {}).get("allocatable") or {}
+    reasons = []
+    if len(residents) >= quantity.parse(allocatable.get("pods", _DEFAULT_PODS)):
+        reasons.append("Too many pods")
+    asked = requests_of(pod)
+    if not asked:
+        return reasons
+    used: dict[str, Fraction] = {}
+    for resident in residents:
+        for name, amount in requests_of(resident).items():
+            used[name] = used.get(name, Fraction(0)) + amount
+    for name, amount in asked.items():
+        room = quantity.parse(allocatable.get(name, 0)) - used.get(name, Fraction(0))
+        if amount > room and amount > 0:
+            reasons.append(f"Insufficient {name}")
+    return reasons

@@ -1,0 +1,205 @@
+"""
+Gives each pending pod a node, or says why there is none, and tries again when something changes that could matter.
+
+One pod at a time, against a picture of the cluster that already counts what was decided a moment ago.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+
+from chaosfw.sandbox.client.informer import Informer, key_of
+from chaosfw.sandbox.client.verbs import ApiError, Client, Object
+from chaosfw.sandbox.objects import moments
+from chaosfw.sandbox.objects.names import hashed
+from chaosfw.sandbox.scheduler import fit, spread
+from chaosfw.timing import SYSTEM
+
+LOG = logging.getLogger("chaosfw.sandbox")
+NAME = "default-scheduler"
+RETRY_AFTER = 1.0
+"""Seconds until a pod is tried again whose binding failed."""
+
+Key = tuple[str, str]
+
+
+class Scheduler:
+    """``start`` returns when the caches are filled and the loop runs."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._pods, self._nodes = Informer(client, "pods"), Informer(client, "nodes")
+        self._waiting: dict[Key, None] = {}
+        self._hopeless: set[Key] = set()
+        self._assumed: dict[str, str] = {}
+        self._something = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        await asyncio.gather(self._pods.start(), self._nodes.start())
+        self._pods.listen(self._on_pod)
+        self._nodes.listen(self._on_node)
+        self._task = asyncio.create_task(self._run(), name="scheduler")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.gather(self._pods.stop(), self._nodes.stop())
+
+    # --- what wakes it
+
+    def _on_pod(self, old: Object | None, new: Object | None) -> None:
+        if new is None or new["spec"].get("nodeName"):
+            pod = new or old or {}
+            self._assumed.pop(pod["metadata"]["uid"], None)
+            self._waiting.pop(key_of(pod), None)
+            self._hopeless.discard(key_of(pod))
+        if new is None or (old is not None and _frees_room(old, new)):
+            self._retry_all()
+        if new is not None and _is_ours(new) and not _only_told(old, new):
+            self._add(key_of(new))
+
+    def _on_node(self, old: Object | None, new: Object | None) -> None:
+        if new is not None and (old is None or _offers(old) != _offers(new)):
+            self._retry_all()
+
+    def _retry_all(self) -> None:
+        for key in sorted(self._hopeless):
+            self._add(key)
+        self._hopeless.clear()
+
+    def _add(self, key: Key) -> None:
+        self._waiting[key] = None
+        self._something.set()
+
+    # --- the loop
+
+    async def _run(self) -> None:
+        while True:
+            while not self._waiting:
+                self._something.clear()
+                await self._something.wait()
+            key = min(self._waiting, key=self._rank)
+            del self._waiting[key]
+            try:
+                await self._place(key)
+            except ApiError as error:
+                if error.code not in (404, 409):
+                    LOG.warning("scheduling %s: %s; trying again", "/".join(key), error)
+                    asyncio.get_running_loop().call_later(RETRY_AFTER, self._add, key)
+            except Exception:
+                LOG.exception("scheduling %s failed; trying again", "/".join(key))
+                asyncio.get_running_loop().call_later(RETRY_AFTER, self._add, key)
+
+    def _rank(self, key: Key) -> tuple[int, str]:
+        pod = self._pods.get(*key)
+        return (-pod["spec"].get("priority", 0), pod["metadata"]["creationTimestamp"]) if pod else (0, "")
+
+    async def _place(self, key: Key) -> None:
+        pod = self._pods.get(*key)
+        if pod is None or not _is_ours(pod) or pod["metadata"]["uid"] in self._assumed:
+            return
+        nodes, residents = list(self._nodes.all()), self._residents()
+        reasons: Counter[str] = Counter()
+        fitting = [node for node in nodes if self._fits(pod, node, nodes, residents, reasons)]
+        if fitting:
+            await self._bind(pod, spread.order(pod, fitting, residents)[0]["metadata"]["name"])
+        else:
+            self._hopeless.add(key)
+            await self._give_up(pod, len(nodes), reasons)
+
+    def _fits(self, pod: Object, node: Object, nodes: list[Object], residents: spread.Residents, reasons: Counter[str]) -> bool:
+        found = fit.refusals(pod, node, residents.get(node["metadata"]["name"], ()))
+        if not found and spread.violates(pod, node, nodes, residents):
+            found = ["node(s) didn't match pod topology spread constraints"]
+        reasons.update(found)
+        return not found
+
+    def _residents(self) -> dict[str, list[Object]]:
+        residents: dict[str, list[Object]] = {}
+        for pod in self._pods.all():
+            node = pod["spec"].get("nodeName") or self._assumed.get(pod["metadata"]["uid"])
+            if node and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
+                residents.setdefault(node, []).append(pod)
+        return residents
+
+    async def _bind(self, pod: Object, node: str) -> None:
+        metadata = pod["metadata"]
+        self._assumed[metadata["uid"]] = node
+        body = {
+            "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"]},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        }
+        try:
+            await self._client.create("bindings", body, namespace=metadata["namespace"])
+        except ApiError:
+            self._assumed.pop(metadata["uid"], None)
+            raise
+        told = f"Successfully assigned {metadata['namespace']}/{metadata['name']} to {node}"
+        await self._tell(pod, "Scheduled", told, warning=False)
+
+    # --- saying so
+
+    async def _give_up(self, pod: Object, count: int, reasons: Counter[str]) -> None:
+        told = ", ".join(sorted(f"{number} {reason}" for reason, number in reasons.items()))
+        message = f"0/{count} nodes are available: {told}." if count else "no nodes available to schedule pods"
+        known = [found for found in (pod.get("status") or {}).get("conditions", ()) if found["type"] == "PodScheduled"]
+        if known and known[0].get("message") == message:
+            return
+        at = moments.stamp(SYSTEM.wall_ns())
+        condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message, "lastTransitionTime": at}
+        metadata = pod["metadata"]
+        change = {"metadata": {"uid": metadata["uid"]}, "status": {"conditions": [condition]}}
+        place = {"namespace": metadata["namespace"], "subresource": "status"}
+        await self._client.patch("pods", metadata["name"], change, style="strategic", **place)
+        await self._tell(pod, "FailedScheduling", message, warning=True)
+
+    async def _tell(self, pod: Object, reason: str, message: str, *, warning: bool) -> None:
+        metadata, at = pod["metadata"], moments.micro_stamp(SYSTEM.wall_ns())
+        body = {
+            "metadata": {"name": f"{metadata['name']}.{hashed(metadata['uid'] + at, 16)}"},
+            "involvedObject": {
+                "kind": "Pod",
+                "apiVersion": "v1",
+                "namespace": metadata["namespace"],
+                "name": metadata["name"],
+                "uid": metadata["uid"],
+                "resourceVersion": metadata["resourceVersion"],
+            },
+            "reason": reason,
+            "message": message,
+            "type": "Warning" if warning else "Normal",
+            "eventTime": at,
+            "reportingComponent": NAME,
+            "reportingInstance": NAME,
+            "action": "Scheduling" if warning else "Binding",
+        }
+        try:
+            await self._client.create("events", body, namespace=metadata["namespace"])
+        except ApiError as error:
+            LOG.debug("event %s on %s not written: %s", reason, metadata["name"], error)
+
+
+def _is_ours(pod: Object) -> bool:
+    spec = pod["spec"]
+    waits = not spec.get("nodeName") and not pod["metadata"].get("deletionTimestamp") and not spec.get("schedulingGates")
+    return waits and spec.get("schedulerName", NAME) == NAME and (pod.get("status") or {}).get("phase", "Pending") == "Pending"
+
+
+def _only_told(old: Object | None, new: Object) -> bool:
+    """Our own condition came back: nothing that could change the answer."""
+    return old is not None and old["spec"] == new["spec"] and old["metadata"].get("labels") == new["metadata"].get("labels")
+
+
+def _frees_room(old: Object, new: Object) -> bool:
+    ended = ("Succeeded", "Failed")
+    return (new.get("status") or {}).get("phase") in ended and (old.get("status") or {}).get("phase") not in ended
+
+
+def _offers(node: Object) -> tuple[object, ...]:
+    """What of a node decides whether pods fit."""
+    spec = node["spec"]
+    return (node["metadata"].get("labels"), spec.get("taints"), spec.get("unschedulable"), (node.get("status") or {}).get("allocatable"))

@@ -1,0 +1,99 @@
+"""
+The least that plays kubelet: nodes exist, bound pods become ready with an address, deleted ones go. For tests of what is above it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Mapping
+
+from chaosfw.sandbox.client.informer import Informer
+from chaosfw.sandbox.client.verbs import ApiError, Client, Object
+from chaosfw.sandbox.objects import moments
+from chaosfw.timing import SYSTEM
+
+_INFO = (
+    "machineID systemUUID bootID kernelVersion osImage containerRuntimeVersion kubeletVersion kubeProxyVersion operatingSystem architecture"
+).split()
+
+
+class FakeKubelet:
+    """All nodes of a test cluster. ``hold``: names of pods (by prefix) that never become ready."""
+
+    def __init__(self, client: Client, *, nodes: Mapping[str, str], hold: tuple[str, ...] = ()) -> None:
+        self.client, self.nodes, self.hold = client, nodes, hold
+        self._pods = Informer(client, "pods")
+        self._addresses = itertools.count(2)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        for name, zone in self.nodes.items():
+            await self.client.create("nodes", node(name, zone))
+        await self._pods.start()
+        self._pods.listen(self._on_pod)
+
+    async def stop(self) -> None:
+        await self._pods.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _on_pod(self, old: Object | None, new: Object | None) -> None:
+        if new is None or new["spec"].get("nodeName") not in self.nodes:
+            return
+        task = asyncio.get_running_loop().create_task(self._act(new))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _act(self, pod: Object) -> None:
+        metadata = pod["metadata"]
+        place = {"namespace": metadata["namespace"]}
+        try:
+            if metadata.get("deletionTimestamp"):
+                await self.client.delete("pods", metadata["name"], uid=metadata["uid"], grace=0, **place)
+            elif pod["status"]["phase"] == "Pending":
+                ready = not metadata["name"].startswith(self.hold) if self.hold else True
+                change = {"status": running(pod, f"10.0.0.{next(self._addresses)}", ready=ready)}
+                await self.client.patch("pods", metadata["name"], change, subresource="status", style="strategic", **place)
+        except ApiError as error:
+            if error.code not in (404, 409):
+                raise
+
+
+def node(name: str, zone: str) -> Object:
+    at = moments.stamp(SYSTEM.wall_ns())
+    ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "", "lastHeartbeatTime": at, "lastTransitionTime": at}
+    return {
+        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": zone}},
+        "status": {
+            "capacity": {"cpu": "4", "memory": "8Gi", "pods": "110"},
+            "conditions": [ready],
+            "addresses": [{"type": "InternalIP", "address": "10.1.0.1"}],
+            "nodeInfo": {**dict.fromkeys(_INFO, "x"), "kubeletVersion": "v1.37.2"},
+        },
+    }
+
+
+def running(pod: Object, address: str, *, ready: bool) -> Object:
+    at = moments.stamp(SYSTEM.wall_ns())
+    word = "True" if ready else "False"
+    return {
+        "phase": "Running",
+        "podIP": address,
+        "podIPs": [{"ip": address}],
+        "startTime": at,
+        "conditions": [{"type": kind, "status": word, "lastTransitionTime": at} for kind in ("Ready", "ContainersReady")],
+        "containerStatuses": [
+            {
+                "name": container["name"],
+                "image": container["image"],
+                "imageID": "",
+                "ready": ready,
+                "started": True,
+                "restartCount": 0,
+                "state": {"running": {"startedAt": at}},
+            }
+            for container in pod["spec"]["containers"]
+        ],
+    }
