@@ -58,9 +58,13 @@ class Lease:
             last = True
         if last:
             self.wait_for_end()
+        self.let_go()
+        return last
+
+    def let_go(self) -> None:
+        """Closes this process's descriptor and asks nothing: for a lease that a child has inherited."""
         self._told.close()
         self._sock.close()
-        return last
 
     def wait_for_end(self) -> None:
         """Until the keeper is gone, which is the last thing that happens."""
