@@ -21,6 +21,7 @@ import numpy as np
 
 from chaosfw.analysis.fold import fold
 from chaosfw.analysis.judge import judged
+from chaosfw.analysis.samples import Ints
 from chaosfw.model.activity import Action, Hypothesis, Probe, PythonProvider
 from chaosfw.model.environment import Environment, Target
 from chaosfw.model.event import (
@@ -333,7 +334,7 @@ def _among(spans: Sequence[tuple[float, float]], since: float) -> bool:
     return any(begin <= since < end for begin, end in spans)
 
 
-def _evenly(count: int, share: float) -> np.ndarray:
+def _evenly(count: int, share: float) -> Ints:
     """Indices of a share of ``count`` things, spread evenly."""
     marks = np.floor(np.arange(1, count + 1) * share + 1e-9) - np.floor(np.arange(count) * share + 1e-9)
     return np.flatnonzero(marks > 0)

@@ -1,0 +1,76 @@
+"""
+The book of samples: what became of each request, in order of completion, hashed as it is written.
+
+Kept by :mod:`chaosfw.load.prober.sending`. Records are buffered for at most one tick, so that the runner can read a sliding
+window while the load runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from array import array
+from pathlib import Path
+
+from chaosfw.model.load import NO_MARKER, SAMPLE, Outcome
+
+_MOST_MARKERS = NO_MARKER - 1
+
+
+class Book:
+    """``samples.bin``, and what its seal will say."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        self._hash = hashlib.sha256()
+        self._rows = bytearray()
+        self._indices: dict[bytes, int] = {}
+        self._lateness = array("q")
+        self.count = 0
+
+    def late(self, nanoseconds: int) -> None:
+        """Notes how late one request was sent."""
+        self._lateness.append(nanoseconds)
+
+    def write(
+        self, number: int, *, sent: int, end: int, outcome: Outcome, status: int, marker: bytes | None, reused: bool, received: int
+    ) -> None:
+        index = NO_MARKER if marker is None else self._index(marker)
+        self._rows += SAMPLE.pack(number, sent, end, status, index, outcome, 1 if reused else 0, 0, min(received, 0xFFFFFFFF))
+        self.count += 1
+
+    def flush(self) -> None:
+        if not self._rows:
+            return
+        rest = memoryview(bytes(self._rows))
+        self._rows.clear()
+        self._hash.update(rest)
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
+
+    def close(self) -> str:
+        """The hash of everything that was written."""
+        self.flush()
+        os.fsync(self._file)
+        os.close(self._file)
+        return self._hash.hexdigest()
+
+    @property
+    def markers(self) -> tuple[str, ...]:
+        return tuple(marker.decode("utf-8", "replace") for marker in self._indices)
+
+    def lateness(self) -> tuple[float, float, float]:
+        """p50, p99 and max, in seconds."""
+        if not self._lateness:
+            return (0.0, 0.0, 0.0)
+        ordered = sorted(self._lateness)
+        last = len(ordered) - 1
+        return (ordered[last // 2] / 1e9, ordered[last * 99 // 100] / 1e9, ordered[last] / 1e9)
+
+    def _index(self, marker: bytes) -> int:
+        found = self._indices.get(marker)
+        if found is None:
+            if len(self._indices) >= _MOST_MARKERS:
+                return NO_MARKER
+            found = self._indices[marker] = len(self._indices)
+        return found

@@ -1,0 +1,139 @@
+"""
+One request on one socket, moved on by readiness: connect, shake hands, send, read.
+
+Owned by :mod:`chaosfw.load.prober.sending`, which knows about time and about other requests; an exchange knows neither. Each
+way in which it can end is an :class:`~chaosfw.model.load.Outcome`.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import ssl
+
+from chaosfw.load.prober.names import Address
+from chaosfw.load.prober.response import Malformed, Response
+from chaosfw.model.load import Outcome
+
+IN, OUT = select.EPOLLIN | select.EPOLLRDHUP, select.EPOLLOUT
+
+_PIECE = 65536
+_OURS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN}
+_GONE = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ENOTCONN}
+
+
+class Exchange:
+    """``step`` is called when the socket is ready; the outcome once there is one, else None and ``wants`` says for what it waits."""
+
+    __slots__ = ("_rest", "_secure", "_shaken", "connected", "due", "end", "number", "response", "reused", "sent", "sock", "wants")
+
+    def __init__(self, number: int, *, due: int, sent: int, request: bytes, response: Response) -> None:
+        self.number, self.due, self.sent = number, due, sent
+        self.response = response
+        self.reused = False
+        self.connected = False
+        self.end = 0
+        self.wants = OUT
+        self.sock: socket.socket | None = None
+        self._rest = memoryview(request)
+        self._secure: ssl.SSLContext | None = None
+        self._shaken = True
+
+    def open(self, address: Address, *, secure: ssl.SSLContext | None, host: str) -> Outcome | None:
+        """A new connection. On this machine it is usually up at once, and the request is sent with it."""
+        try:
+            sock = socket.socket(address[0], socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        except OSError as error:
+            return _outcome(error)
+        self.sock = sock
+        code = sock.connect_ex(address[1])
+        if code not in (0, errno.EINPROGRESS):
+            return _outcome(OSError(code, "connect"))
+        if secure is not None:
+            self.sock = secure.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+            self._shaken = False
+            return None
+        return self._send(early=True)
+
+    def reuse(self, sock: socket.socket) -> Outcome | None:
+        """A connection from the pool."""
+        self.sock, self.reused, self.connected = sock, True, True
+        return self._send(early=False)
+
+    def step(self) -> Outcome | None:
+        try:
+            if not self.connected and (trouble := self._connect()) is not None:
+                return trouble
+            if not self._shaken and not self._shake():
+                return None
+            if self._rest:
+                return self._send(early=False)
+            return self._read()
+        except ssl.SSLWantReadError:
+            self.wants = IN
+        except ssl.SSLWantWriteError:
+            self.wants = OUT
+        except ssl.SSLError:
+            return Outcome.tls
+        except Malformed:
+            return Outcome.assertion
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            return _outcome(error)
+        return None
+
+    def timed_out(self) -> Outcome:
+        return Outcome.read_timeout if self.connected and self._shaken else Outcome.connect_timeout
+
+    def _connect(self) -> Outcome | None:
+        assert self.sock is not None
+        code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            return _outcome(OSError(code, "connect"))
+        self.connected = True
+        return None
+
+    def _shake(self) -> bool:
+        assert isinstance(self.sock, ssl.SSLSocket)
+        self.sock.do_handshake()
+        self._shaken = True
+        return True
+
+    def _send(self, *, early: bool) -> Outcome | None:
+        assert self.sock is not None
+        try:
+            self._rest = self._rest[self.sock.send(self._rest) :]
+        except BlockingIOError:
+            self.wants = OUT
+            return None
+        except OSError as error:
+            if early and error.errno == errno.ENOTCONN:
+                return None
+            return _outcome(error)
+        self.connected = True
+        self.wants = OUT if self._rest else IN
+        return None
+
+    def _read(self) -> Outcome | None:
+        assert self.sock is not None
+        while True:
+            data = self.sock.recv(_PIECE)
+            if not data:
+                self.response.keeps = False
+                return Outcome.ok if self.response.ended() else Outcome.reset
+            if self.response.feed(data):
+                return Outcome.ok
+            if len(data) < _PIECE and not isinstance(self.sock, ssl.SSLSocket):
+                return None
+
+
+def _outcome(error: OSError) -> Outcome:
+    """What a refusal by the kernel means. ``dropped``: it was ours, not the service's."""
+    code = error.errno
+    if code in _OURS:
+        return Outcome.dropped
+    if code == errno.ETIMEDOUT:
+        return Outcome.connect_timeout
+    return Outcome.reset if code in _GONE else Outcome.refused

@@ -1,0 +1,50 @@
+"""
+The prober's own DNS: a name is resolved before the load begins and again each second, beside the loop and never in it.
+
+Read by :mod:`chaosfw.load.prober.sending` for each new connection. An address literal is never looked up.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+from typing import Any
+
+Address = tuple[int, Any]
+"""Address family and what ``connect`` takes."""
+
+_REFRESH = 1.0
+
+
+class Names:
+    """One host. ``address`` None: the last look-up failed, and requests end as ``dns``."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        self._over = threading.Event()
+        self.address: Address | None = self._resolve()
+        if not _is_literal(host):
+            threading.Thread(target=self._follow, name="dns", daemon=True).start()
+
+    def close(self) -> None:
+        self._over.set()
+
+    def _follow(self) -> None:
+        while not self._over.wait(_REFRESH):
+            self.address = self._resolve()
+
+    def _resolve(self) -> Address | None:
+        try:
+            found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except OSError:
+            return None
+        return (found[0][0], found[0][4])
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,42 @@
+"""
+Main of the prober: ``python -m chaosfw.processes.prober <orders.json>``. Says it is ready in one line on standard output,
+sends until its standard input ends, leaves a seal.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+
+from chaosfw.load.prober.orders import Orders, Ready
+from chaosfw.load.prober.sending import Sending
+from chaosfw.model.struct import encode
+from chaosfw.timing import SYSTEM
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's to answer: it heals first
+    orders = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Orders)
+    _allow_many_descriptors()
+    sending = Sending(orders, clock=SYSTEM, stdin=sys.stdin.fileno())
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sending.stop())
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # nothing here makes cycles; a collection would make requests late
+    os.write(1, encode(Ready(on=sending.on, pid=os.getpid())) + b"\n")
+    sending.run()
+
+
+def _allow_many_descriptors() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    main()
