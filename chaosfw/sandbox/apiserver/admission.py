@@ -12,7 +12,7 @@ from typing import Any
 
 from chaosfw.sandbox.apiserver import errors
 from chaosfw.sandbox.apiserver.store import Store
-from chaosfw.sandbox.client.verbs import Object
+from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.kinds import pods
 from chaosfw.sandbox.kinds.cluster import NAMESPACE
 from chaosfw.sandbox.kinds.network import SERVICE
@@ -139,7 +139,7 @@ class Admission:
         for address in self._network.hosts():
             if str(address) not in taken:
                 return str(address)
-        raise errors.ApiError(500, "InternalError", "Internal error occurred: failed to allocate a serviceIP: range is full")
+        raise ApiError(500, "InternalError", "Internal error occurred: failed to allocate a serviceIP: range is full")
 
     def _check_address(self, service: Object) -> None:
         wanted, name = service["spec"]["clusterIP"], service["metadata"]["name"]
@@ -151,7 +151,8 @@ class Admission:
         except ValueError:
             inside = False
         if not inside:
-            detail = f"failed to allocate IP {wanted}: the provided IP ({wanted}) is not in the valid range. The range of valid IPs is {self._network}"
+            outside = f"the provided IP ({wanted}) is not in the valid range. The range of valid IPs is {self._network}"
+            detail = f"failed to allocate IP {wanted}: {outside}"
             raise errors.invalid(SERVICE, name, [invalid("spec.clusterIPs", [wanted], detail)])
 
     def _node_ports(self, spec: Object) -> None:

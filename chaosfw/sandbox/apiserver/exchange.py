@@ -74,7 +74,7 @@ class Exchange:
         if self._flag("watch"):
             return await self._watch(about)
         version = self._query.get("resourceVersion", "") if self._query.get("resourceVersionMatch") == "Exact" else ""
-        page = self._verbs.list(
+        page = self._verbs.page(
             about, limit=int(self._query.get("limit") or 0), token=self._query.get("continue", ""), version=int(version or 0)
         )
         metadata: Object = {"resourceVersion": str(page.version)}
@@ -195,7 +195,7 @@ class Exchange:
             propagation=propagation,
             uid=conditions.get("uid") or "",
             version=conditions.get("resourceVersion") or "",
-            dry_run="All" in (body.get("dryRun") or self._query.getall("dryRun", [])),
+            dry_run="All" in (*(body.get("dryRun") or ()), *self._query.getall("dryRun", [])),
         )
 
     async def _body(self, *, optional: bool = False) -> Object:

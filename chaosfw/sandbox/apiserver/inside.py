@@ -29,7 +29,7 @@ class Inside:
         return self._verbs.get(self._row(resource), namespace, name).copy()
 
     def list(self, resource: str, *, namespace: str, labels: str, fields: str) -> tuple[list[Object], str]:
-        page = self._verbs.list(scope(self._row(resource), namespace=namespace, labels=labels, fields=fields))
+        page = self._verbs.page(scope(self._row(resource), namespace=namespace, labels=labels, fields=fields))
         return [one.copy() for one in page.entries], str(page.version)
 
     async def watch(self, resource: str, *, since: str, namespace: str, labels: str, fields: str) -> AsyncIterator[tuple[str, Object]]:

@@ -17,7 +17,7 @@ from chaosfw.sandbox.apiserver import errors, writing
 from chaosfw.sandbox.apiserver.admission import Admission
 from chaosfw.sandbox.apiserver.scope import Scope
 from chaosfw.sandbox.apiserver.store import Entry, Key, Store, TooOldError, entry
-from chaosfw.sandbox.client.verbs import Object
+from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.kinds import custom
 from chaosfw.sandbox.kinds.custom import DEFINITION
 from chaosfw.sandbox.kinds.registry import Registry
@@ -84,7 +84,7 @@ class Verbs:
             raise errors.not_found(row, name)
         return found
 
-    def list(self, scope: Scope, *, limit: int = 0, token: str = "", version: int = 0) -> Page:
+    def page(self, scope: Scope, *, limit: int = 0, token: str = "", version: int = 0) -> Page:
         """Pages of one list show the store as it was at the first."""
         after: Key | None = None
         if token:
@@ -105,7 +105,7 @@ class Verbs:
             try:
                 everything = self.store.at(resource, version)
             except TooOldError as error:
-                why = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter"
+                why = "The provided continue parameter is too old to display a consistent list result. You can start a new list without it"
                 raise errors.expired(why) from error
         else:
             everything = [
@@ -224,7 +224,7 @@ class Verbs:
 
     def delete_collection(self, scope: Scope, options: DeleteOptions) -> list[Entry]:
         """The objects as they were; those that vanish in between are left out."""
-        page = self.list(scope)
+        page = self.page(scope)
         for one in page.entries:
             self.delete(scope.row, _meta(one, "namespace"), _meta(one, "name"), options)
         return page.entries
@@ -269,7 +269,7 @@ def apply_patch(row: Kind, target: Object, body: Any, form: PatchForm) -> Object
         return dict(patch.strategic(target, body, row.type))
     except patch.PatchError as error:
         code, reason = (422, "Invalid") if form == "json" else (400, "BadRequest")
-        raise errors.ApiError(code, reason, str(error)) from error
+        raise ApiError(code, reason, str(error)) from error
 
 
 def _meta(one: Entry, field: str) -> str:

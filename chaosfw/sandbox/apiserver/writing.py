@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from chaosfw.sandbox.apiserver import errors
 from chaosfw.sandbox.apiserver.admission import Admission
-from chaosfw.sandbox.client.verbs import Object
+from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.kinds.row import Cause, Kind, invalid, read, required
 from chaosfw.sandbox.objects import moments, selectors
 from chaosfw.sandbox.objects.names import random_suffix
@@ -35,7 +35,8 @@ _LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 _PATH_SEGMENT = re.compile(r"^[^/%]+$")
 _SUBDOMAIN_RULE = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an "
-    "alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+    "alphanumeric character (e.g. 'example.com', "
+    "regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
 _LABEL_RULE = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric "
@@ -81,7 +82,7 @@ def prepare_new(row: Kind, draft: Draft, *, namespace: str, admission: Admission
     """A new object, complete but for its version."""
     obj, metadata = draft.obj, draft.obj["metadata"]
     if metadata.get("resourceVersion"):
-        raise errors.ApiError(500, "InternalError", "Internal error occurred: resourceVersion should not be set on objects to be created")
+        raise ApiError(500, "InternalError", "Internal error occurred: resourceVersion should not be set on objects to be created")
     for name in _SERVER_ONLY:
         metadata.pop(name, None)
     _place(row, metadata, namespace)
@@ -140,7 +141,7 @@ def _substance(obj: Object) -> Object:
 
 
 def _ordered(obj: Object) -> Object:
-    first = {name: obj[name] for name in ("kind", "apiVersion", "metadata") if name in obj}
+    first: Object = {name: obj[name] for name in ("kind", "apiVersion", "metadata") if name in obj}
     return {**first, **{name: value for name, value in obj.items() if name not in first}}
 
 

@@ -328,11 +328,12 @@ def is_complete(deployment: Object, sets: list[Object], current: Object) -> bool
     """Everything is of the new template, available, and known about."""
     wanted = deployment["spec"].get("replicas", 1)
     numbers = counts(deployment, sets, current)
-    return (
+    seen: int = (current.get("status") or {}).get("observedGeneration", 0)
+    return bool(
         numbers.get("updatedReplicas", 0) == wanted
         and numbers.get("replicas", 0) == wanted
         and numbers.get("availableReplicas", 0) == wanted
-        and (current.get("status") or {}).get("observedGeneration", 0) >= current["metadata"].get("generation", 0)
+        and seen >= current["metadata"].get("generation", 0)
     )
 
 

@@ -255,7 +255,7 @@ def _is_ours(one: Object, service: Object) -> bool:
 
 
 def _says(known: Object, body: Object) -> bool:
-    return known.get("endpoints") == body["endpoints"] and known.get("ports", []) == body["ports"]
+    return bool(known.get("endpoints") == body["endpoints"] and known.get("ports", []) == body["ports"])
 
 
 def _seen(pod: Object) -> tuple[object, ...]:

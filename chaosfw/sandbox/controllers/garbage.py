@@ -39,7 +39,7 @@ class Garbage:
 
     def listen(self) -> None:
         for resource in self._resources:
-            self._caches[resource].listen(lambda old, new, resource=resource: self._on_change(resource, old, new))  # type: ignore[misc]
+            self._caches[resource].listen(lambda old, new, resource=resource: self._on_change(resource, old, new))
 
     def _on_change(self, resource: str, old: Object | None, new: Object | None) -> None:
         if new is None:
@@ -106,7 +106,9 @@ class Garbage:
 
     async def _judge(self, obj: Object) -> None:
         """Gone owners are struck off while one that stays is left; without one, the object goes."""
-        solid, waiting, dangling = set(), set(), set()
+        solid: set[str] = set()
+        waiting: set[str] = set()
+        dangling: set[str] = set()
         for reference in obj["metadata"].get("ownerReferences", ()):
             state = await self._state_of(obj, reference)
             {"solid": solid, "waiting": waiting, "dangling": dangling}[state].add(reference["uid"])

@@ -27,6 +27,11 @@ from chaosfw.sandbox.objects import moments, quantity
 DEFAULT_GRACE = 30
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _MODE_SOURCES = ("secret", "configMap", "projected", "downwardAPI")
+_FROZEN = (
+    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+)
 _POLICIES = ("Always", "OnFailure", "Never")
 
 
@@ -203,11 +208,10 @@ def _validate(new: Object, old: Object | None) -> list[Cause]:
         return check_pod_spec(new["spec"], "spec")
     if _frozen_part(new["spec"]) == _frozen_part(old["spec"]):
         return []
-    fields = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations)"
     return [
         forbidden(
             "spec",
-            f"pod updates may not change fields other than {fields},`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
+            _FROZEN,
         )
     ]
 

@@ -62,7 +62,7 @@ class Column:
     format: str = ""
 
 
-def text(path: str, *, absent: str = "") -> Callable[[Object, float], Any]:
+def text(path: str, *, absent: Any = "") -> Callable[[Object, float], Any]:
     """A cell that shows what stands at a dotted path."""
     return lambda obj, now: read(obj, path, absent)
 

@@ -178,7 +178,7 @@ _DELETE_PRIMITIVE = "$deleteFromPrimitiveList/"
 
 
 def strategic(target: Json, change: Json, shape: Shape | None) -> Json:
-    """Kubernetes' own merge: lists of objects by key, with ``$patch``, ``$retainKeys``, ``$setElementOrder``, ``$deleteFromPrimitiveList``."""
+    """Kubernetes' merge: lists of objects by key, with ``$patch``, ``$retainKeys``, ``$setElementOrder``, ``$deleteFromPrimitiveList``."""
     if not isinstance(change, dict):
         raise PatchError("the body of a strategic merge patch must be an object")
     directive = change.get("$patch")

@@ -87,7 +87,8 @@ def _skews(pod: Object, node: Object, nodes: Sequence[Object], residents: Reside
     least = min(counts.values(), default=0)
     if len(counts) < constraint.get("minDomains", 0):
         least = 0
-    return counts.get(_domain(node, key), 0) + 1 - least > constraint.get("maxSkew", 1)
+    most: int = constraint.get("maxSkew", 1)
+    return counts.get(_domain(node, key), 0) + 1 - least > most
 
 
 def _count(pod: Object, node: Object, nodes: Sequence[Object], residents: Residents, constraint: Object) -> int:

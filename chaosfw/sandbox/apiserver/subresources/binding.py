@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chaosfw.sandbox.apiserver import errors, writing
 from chaosfw.sandbox.apiserver.verbs import Outcome, Verbs
-from chaosfw.sandbox.client.verbs import Object
+from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.kinds.pods import POD
 from chaosfw.sandbox.kinds.row import invalid, read
 
@@ -34,5 +34,5 @@ def _assign(pod: Object, node: str) -> None:
     status["conditions"] = [*others, scheduled]
 
 
-def _refused(name: str, why: str) -> errors.ApiError:
-    return errors.ApiError(409, "Conflict", f'Operation cannot be fulfilled on pods/binding "{name}": {why}')
+def _refused(name: str, why: str) -> ApiError:
+    return ApiError(409, "Conflict", f'Operation cannot be fulfilled on pods/binding "{name}": {why}')

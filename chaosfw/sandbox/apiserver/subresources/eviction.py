@@ -10,7 +10,7 @@ from __future__ import annotations
 from chaosfw.sandbox.apiserver import errors, writing
 from chaosfw.sandbox.apiserver.store import Entry
 from chaosfw.sandbox.apiserver.verbs import DeleteOptions, Verbs
-from chaosfw.sandbox.client.verbs import Object
+from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.kinds.cluster import BUDGET
 from chaosfw.sandbox.kinds.pods import POD, is_ready
 from chaosfw.sandbox.kinds.row import read
@@ -47,7 +47,7 @@ def _budgets(verbs: Verbs, pod: Object) -> list[Entry]:
 def _ask(verbs: Verbs, pod: Object, options: DeleteOptions) -> None:
     budgets = _budgets(verbs, pod)
     if len(budgets) > 1:
-        raise errors.ApiError(500, "InternalError", SEVERAL)
+        raise ApiError(500, "InternalError", SEVERAL)
     for budget in budgets:
         if not _unhealthy_may_go(pod, budget.obj):
             _take(verbs, budget.obj, pod, options)
