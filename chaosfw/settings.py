@@ -53,7 +53,7 @@ class EnvironmentSettings:
     """UID of the kube-system namespace; refused when the cluster says another."""
     accept_manual_heal: str = ""
     """Reason for which a real environment without an in-cluster way back is accepted; printed in the report."""
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

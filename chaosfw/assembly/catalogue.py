@@ -1,6 +1,8 @@
 """
-What drivers there are: FaultKinds by name and by the provider function they adorn, auditors, and the dispatch that the
-executor's child uses; imported only there, because it imports every driver. Third parties add kinds by the entry point group ``chaosfw.faults``.
+What drivers there are: FaultKinds by name and by the provider function they adorn, auditors, and the dispatch of the
+executor's child, the only process that imports this module: it imports every driver.
+
+Third parties add kinds by the entry point group ``chaosfw.faults``.
 """
 
 from __future__ import annotations

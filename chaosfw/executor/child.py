@@ -72,6 +72,10 @@ class ExecutorChild:
         """What its descendants carry in their environment."""
         return self._token
 
+    def is_alive(self) -> bool:
+        """Whether it can still be asked."""
+        return not self._dead and self._process.poll() is None
+
     def wait_ready(self, timeout: float = 30.0) -> Ready:
         """Blocks until the child serves. Raises DriverError with the tail of its output."""
         if not self._ready.wait(timeout) or self.about is None:

@@ -56,5 +56,7 @@ class Environment(Noun, frozen=True, kw_only=True):
     """Path of the kubeconfig written for this run; empty where there is no cluster."""
     state: str = ""
     """Directory of this environment's ledger and lock."""
+    accept_manual_heal: str = ""
+    """Why a real environment is used although nothing outside this host would heal it; printed in the report."""
     profile: str = ""
     """Time profile of a sandbox, printed wherever its figures are."""

@@ -1,4 +1,4 @@
-"""Digests of what was written (intent) and of what was found as well (plan). Equal digests: the same thing would be done to the same things."""
+"""Digests of what was written (intent) and of what was found as well (plan): equal ones mean the same is done to the same."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def intent(experiment: Experiment, environment: str) -> str:
 
 
 def plan_digest(plan: Plan) -> str:
-    """Over the intent and every bound action with its targets; ids of the run are left out, so that a plan can be approved before it runs."""
+    """Over the intent and every bound action with its targets, without ids of the run: a plan can be approved before it runs."""
     bound = [
         [one.fault, one.action.name, one.action.provider.name, [to_json(target) for target in one.targets], list(one.changes)]
         for one in plan.bound

@@ -144,7 +144,8 @@ def budget_headroom(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusa
             hit = [target for target in bound.targets if target.kind == "pod" and target.uid in budget.covers]
             needed = len(hit) if bound.fault.startswith("kubernetes.kill/") else min(1, len(hit))
             if needed > budget.allowed:
-                sentence = f"{bound.action.name!r} needs {needed} disruptions, PodDisruptionBudget {budget.namespace}/{budget.name} allows {budget.allowed}"
+                whose = f"PodDisruptionBudget {budget.namespace}/{budget.name}"
+                sentence = f"{bound.action.name!r} needs {needed} disruptions, {whose} allows {budget.allowed}"
                 yield Refusal(slug="pdb-headroom", sentence=sentence, hint="kubectl get pdb; is something degraded already?")
 
 
@@ -210,7 +211,7 @@ def too_dear(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
 
 def unreliable_way_back(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
     """On a real cluster a watchdog on this host does not survive the host; until the in-cluster reaper is there, a reason is needed."""
-    if plan.environment.kind == "sandbox" or plan.environment.profile.startswith("accept:"):
+    if plan.environment.kind == "sandbox" or plan.environment.accept_manual_heal:
         return
     if any(bound.undo for bound in plan.bound):
         yield Refusal(

@@ -1,0 +1,491 @@
+"""
+One experiment in the hands of a test: discover and guard in setup, run in the test, conclude in teardown.
+
+Called by the pytest plugin and by Chaos Toolkit items. Joins the rooms and decides nothing that belongs to one of them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from chaosfw.analysis.fold import fold
+from chaosfw.analysis.judge import judged
+from chaosfw.analysis.summary import run_line
+from chaosfw.assembly.pulse import SampleWindow
+from chaosfw.assembly.session import Session, settings_as_json, versions
+from chaosfw.engine.loop import Loop, Tools
+from chaosfw.engine.machine import Machine
+from chaosfw.errors import ChaosfwError, DriverError, Refused, UsageError
+from chaosfw.load.prober.driver import ProberDriver
+from chaosfw.model import event as e
+from chaosfw.model.activity import Action, HttpProvider, Hypothesis, Probe, ProcessProvider, PythonProvider
+from chaosfw.model.event import Phase
+from chaosfw.model.experiment import Experiment
+from chaosfw.model.facts import Facts
+from chaosfw.model.fault import Bound
+from chaosfw.model.load import Endpoint
+from chaosfw.model.plan import Plan, Refusal
+from chaosfw.model.record import Record
+from chaosfw.model.struct import Json, but, to_json
+from chaosfw.model.verdict import Judgement, Safety, Verdict
+from chaosfw.planning import digests
+from chaosfw.planning.guards import refusals
+from chaosfw.planning.price import expected_seconds, planned_price
+from chaosfw.ports import Watcher
+from chaosfw.quantities import duration
+from chaosfw.safety import audit, fence
+from chaosfw.safety.lock import FileLock
+from chaosfw.settings import narrowed
+from chaosfw.store.folder import RunFolder
+from chaosfw.store.journal import JournalFile, read_journal
+from chaosfw.timing import boot_id
+
+LOOK = 15.0
+"""Seconds that one look at the environment may take before or after a run."""
+SCHEMA = 1
+
+
+class Deviated(AssertionError):
+    """The experiment's verdict is *deviated*: a promise was broken, and that is proven."""
+
+
+class Inconclusive(AssertionError):
+    """Neither proven nor refuted: the run says nothing about the promise."""
+
+
+class ResidueLeft(ChaosfwError):
+    """A run changed something and did not put it back, or nobody could see whether it did."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFigures:
+    """``lost`` are certain bad requests over the whole run; ``unknown`` count neither way."""
+
+    lost: int
+    unknown: int
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What ``chaos.run()`` returns: verdict and figures, before the test's own asserts."""
+
+    record: Record
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.record.judgement.verdict
+
+    @property
+    def judgement(self) -> Judgement:
+        return self.record.judgement
+
+    @property
+    def load(self) -> LoadFigures:
+        """Raises UsageError when the experiment had no load."""
+        if self.record.load is None:
+            raise UsageError("this experiment has no load", hint="load=cf.Load(…)")
+        total = self.record.load.total
+        return LoadFigures(lost=total.bad, unknown=total.unknown, sent=total.intended - total.unknown)
+
+    @property
+    def time_to_recover(self) -> float | None:
+        """Seconds from impact to stably normal, the worse end; None when it did not recover."""
+        return next((one.high for one in self.record.recovery), None)
+
+
+@dataclass(slots=True)
+class Chaos:
+    """The fixture ``chaos`` of one test."""
+
+    session: Session
+    experiment: Experiment
+    test: str
+    watchers: tuple[Watcher, ...] = ()
+    plan: Plan | None = None
+    outcome: Outcome | None = None
+    _folder: RunFolder | None = None
+    _journal: JournalFile | None = None
+    _lock: FileLock | None = None
+    _ran: bool = False
+    _concluded: bool = False
+    on_loop: Callable[[Loop], None] = lambda loop: None
+    """Told about the loop of a run, for progress lines."""
+    id: str = ""
+    _load_groups: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.id = self.id or f"{self.session.folder.name}-{secrets.token_hex(3)}"
+
+    # -- setup ----------------------------------------------------------------------------------------------------------
+
+    def prepare(self, *, only_plan: bool = False) -> Plan:
+        """
+        Finds the targets and asks every guard. Raises Refused naming all reasons; nothing has been changed then.
+
+        With ``only_plan`` the lock is given back and no run folder is made.
+        """
+        self.experiment = with_defaults(self.experiment, self.session.settings.defaults)
+        if self.session.blocked_by:
+            self._refuse([Refusal(slug="blocked", sentence=f"blocked by {self.session.blocked_by}")], blocked=self.session.blocked_by)
+        place = self.session.open()
+        assert self.session.ledger is not None
+        self._lock = self.session.take_lock(self.test)
+        try:
+            if still := self.session.ledger.open():
+                names = ", ".join(str(record.undo.subject) for record in still)
+                self._refuse([Refusal(slug="open-records", sentence=f"an earlier run was not put back: {names}", hint="chaosfw heal")])
+            place.settle()
+            self.plan, facts, found = self._bound()
+            limits = narrowed(place.environment.limits, self.experiment.limits)
+            found += refusals(self.plan, facts, limits)
+            if found:
+                self._refuse(found)
+            if only_plan:
+                self._release()
+            else:
+                self._take_snapshot()
+        except BaseException:
+            self._release()
+            raise
+        return self.plan
+
+    def _bound(self) -> tuple[Plan, Facts, list[Refusal]]:
+        """The plan with every action bound to what was found, the facts, and what could not be bound."""
+        place = self.session.open()
+        found: list[Refusal] = []
+        experiment = self._located(found)
+        facts = (
+            msgspec.convert(self.session.caller.kind("", "facts", None, timeout=LOOK), Facts) if place.environment.kubeconfig else Facts()
+        )
+        bound: list[Bound] = []
+        for action in experiment.actions:
+            made = self._bind(action, found)
+            bound += [made] if made is not None else []
+        plan = Plan(experiment=experiment, environment=place.environment, seed=self.session.seed, bound=_ordered(bound))
+        heals = bool(bound) and all(one.self_heals and not one.undo for one in bound)
+        seconds = expected_seconds(experiment, heals_itself=heals)
+        requests, share = planned_price(experiment, seconds=seconds)
+        plan = but(
+            plan,
+            intent=digests.intent(self.experiment, place.environment.name),
+            price_requests=requests,
+            price_budget=share,
+            seconds=seconds,
+        )
+        return but(plan, digest=digests.plan_digest(plan)), facts, found
+
+    def _bind(self, action: Action, found: list[Refusal]) -> Bound | None:
+        assert self.session.place is not None
+        asked = {
+            "action": to_json(action),
+            "environment": to_json(self.session.place.environment),
+            "seed": self.session.seed,
+            "run": self.id,
+        }
+        try:
+            return msgspec.convert(self.session.caller.kind("", "bind", asked, timeout=LOOK), Bound)
+        except DriverError as trouble:
+            sentence = trouble.message.removeprefix("UsageError: ")
+            found.append(Refusal(slug="targets", sentence=sentence, hint=trouble.hint))
+            return None
+
+    def _located(self, found: list[Refusal]) -> Experiment:
+        """The experiment with every endpoint's name replaced by its URL."""
+
+        def url(name: str, path: str) -> str:
+            assert self.session.place is not None
+            try:
+                return self.session.place.endpoint(name).url.rstrip("/") + path
+            except ChaosfwError as trouble:
+                refusal = Refusal(slug="endpoints", sentence=trouble.message, hint=trouble.hint)
+                if refusal not in found:
+                    found.append(refusal)
+                return f"unresolved:{name}"
+
+        if self.experiment.load is not None:
+            url(self.experiment.load.endpoint, "")
+        return located(self.experiment, url)
+
+    def _take_snapshot(self) -> None:
+        assert self.plan is not None
+        assert self.session.ledger is not None
+        self._folder = self.session.folder.new_run(self.experiment.title or self.test)
+        self._folder.write_plan(self.plan)
+        world = self.session.caller.kind("", "snapshot", to_json(self.plan.environment), timeout=LOOK)
+        self.session.ledger.snapshot(self.id, world)
+
+    def _refuse(self, reasons: Sequence[Refusal], *, blocked: str = "") -> None:
+        """Writes the refusal into the game day, then raises it."""
+        folder = self.session.folder.new_run(self.experiment.title or self.test)
+        wall = self.session.clock.wall_ns()
+        record = Record(
+            run=self.id,
+            title=self.experiment.title,
+            slug=folder.path.name,
+            plan=self.plan,
+            refusals=tuple(reasons),
+            blocked_by=blocked,
+            wall=wall,
+            versions=versions(),
+        )
+        folder.write_record(record)
+        folder.write_line(run_line(record, folder.name, self.test))
+        raise Refused(
+            self.experiment.title or self.test,
+            [(one.slug, one.sentence + (f"\n      hint: {one.hint}" if one.hint else "")) for one in reasons],
+        )
+
+    # -- call -----------------------------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """
+        Breaks what the experiment says, puts it back, and judges. Once a test.
+
+        Raises Deviated or Inconclusive with the verdict's own words; the outcome is in ``chaos.outcome`` all the same.
+        """
+        if self._ran:
+            raise UsageError("chaos.run() was called twice: one experiment a test")
+        if self.plan is None or self._folder is None:
+            raise UsageError("chaos.run() outside its test", hint="take the fixture `chaos` and declare @cf.experiment(…)")
+        self._ran = True
+        self._execute(self.plan, self._folder)
+        self.outcome = Outcome(self._judged(final=False))
+        judgement = self.outcome.judgement
+        if judgement.verdict is Verdict.deviated:
+            raise Deviated(judgement.sentence)
+        if judgement.verdict is Verdict.inconclusive:
+            raise Inconclusive(judgement.sentence)
+        return self.outcome
+
+    def _execute(self, plan: Plan, folder: RunFolder) -> None:
+        clock = self.session.clock
+        assert self.session.ledger is not None
+        assert self._lock is not None
+        self._journal = folder.open_journal()
+        opened = e.RunOpened(
+            at=clock.monotonic_ns(),
+            schema=SCHEMA,
+            run=self.id,
+            plan=plan,
+            wall=clock.wall_ns(),
+            boottime=clock.boottime_ns(),
+            boot_id=boot_id(),
+            versions=versions(),
+            settings=dict(settings_as_json(self.session.settings)),
+        )
+        loop = Loop(
+            Machine(plan),
+            Tools(
+                clock=clock,
+                journal=self._journal,
+                ledger=self.session.ledger,
+                lock=self._lock,
+                writer=self.session.writer,
+                reader=self.session.reader,
+                healer=self.session.healer,
+                exposure=self._exposure,
+                load=ProberDriver(),
+                endpoint=self._load_endpoint(),
+                window=lambda run: SampleWindow(run, rate=plan.experiment.load.rate if plan.experiment.load else 0.0),
+                out=folder.path,
+                watchers=self.watchers,
+                started=self._load_started,
+                beat=self.session.beat,
+            ),
+        )
+        for event in (opened, e.PhaseBegan(at=clock.monotonic_ns(), phase=Phase.preflight)):
+            self._journal.write(event, sync=True)
+            for watcher in self.watchers:
+                watcher.saw(event)
+        interrupted: list[str] = []
+
+        def stop(reason: str) -> None:
+            interrupted.append(reason)
+            loop.stop(reason)
+
+        silence = self.session.listen(stop)
+        self.on_loop(loop)
+        try:
+            loop.run()
+        finally:
+            silence()
+            self.session.renew_writer()
+        if interrupted:
+            raise KeyboardInterrupt(f"{interrupted[0]}: the run was stopped and put back")
+
+    def _load_started(self, run: object) -> None:
+        pid = getattr(getattr(run, "generator", None), "pid", 0)
+        if pid:
+            self._load_groups = [pid]
+            self.session.record_writers((pid, ""))
+
+    def _load_endpoint(self) -> Endpoint | None:
+        assert self.session.place is not None
+        return self.session.place.endpoint(self.experiment.load.endpoint) if self.experiment.load is not None else None
+
+    def _exposure(self, since: int) -> tuple[dict[str, int], str]:
+        assert self.session.place is not None
+        served = dict(self.session.place.exposure(since))
+        return served, "data plane" if served else "marker"
+
+    # -- teardown -------------------------------------------------------------------------------------------------------
+
+    def conclude(self, *, how: str, message: str = "") -> Record | None:
+        """
+        Hears how the test's body ended, audits, seals, judges for good, and lets the lock go. ``how``: ``passed``,
+        ``failed``, ``error`` or ``never-ran``. None when there was nothing to run (refused, or only planned).
+        """
+        if self._concluded or self._folder is None or self.plan is None:
+            self._release()
+            return None
+        self._concluded = True
+        try:
+            return self._conclude(how, message)
+        finally:
+            self._release()
+
+    def _conclude(self, how: str, message: str) -> Record:
+        assert self._folder is not None
+        clock = self.session.clock
+        if self._journal is None:
+            return self._never_ran(message)
+        journal = self._journal
+        journal.write(e.BodyEnded(at=clock.monotonic_ns(), how=how, message=message[:2000]))
+        journal.write(e.PhaseBegan(at=clock.monotonic_ns(), phase=Phase.audit))
+        journal.write(self._audited())
+        journal.seal(clock.monotonic_ns())
+        journal.close()
+        record = self._judged(final=True)
+        self._folder.write_record(record)
+        self._folder.write_line(run_line(record, self._folder.name, self.test))
+        self._block_others(record)
+        if record.judgement.safety is Safety.clean and self.session.ledger is not None:
+            self.session.ledger.forget(self.id)
+        return record
+
+    def _never_ran(self, message: str) -> Record:
+        """The body never called ``chaos.run()``: nothing was changed, nothing is proven."""
+        assert self._folder is not None
+        assert self.session.ledger is not None
+        record = Record(
+            run=self.id,
+            title=self.experiment.title,
+            slug=self._folder.path.name,
+            plan=self.plan,
+            wall=self.session.clock.wall_ns(),
+            versions=versions(),
+            body_message=message,
+            audited=True,
+            residue=(),
+        )
+        record = judged(record, final=True)
+        self._folder.write_record(record)
+        self._folder.write_line(run_line(record, self._folder.name, self.test))
+        self.session.ledger.forget(self.id)
+        return record
+
+    def _audited(self) -> e.Audited:
+        assert self.session.ledger is not None
+        assert self.plan is not None
+        clock = self.session.clock
+        began = clock.monotonic_ns()
+        try:
+            after = self.session.healer().kind("", "snapshot", to_json(self.plan.environment), timeout=LOOK)
+            before = self.session.ledger.world_before(self.id)
+            mine = [record for record in self.session.ledger.records() if record.undo.run == self.id]
+        except ChaosfwError as trouble:
+            return e.Audited(at=clock.monotonic_ns(), residue=None, foreign=(f"the audit could not look: {trouble.message}",))
+        if before is None:
+            return e.Audited(at=clock.monotonic_ns(), residue=None, foreign=("the snapshot from before the run is missing",))
+        residue, foreign = audit.compare(before, after, mine)
+        alive = tuple(f"process {pid} of the load still runs" for pid in self._load_groups if fence.start_time(pid))
+        took = (clock.monotonic_ns() - began) / 1e9
+        return e.Audited(at=clock.monotonic_ns(), residue=residue + alive, foreign=foreign, took=took)
+
+    def _judged(self, *, final: bool) -> Record:
+        assert self._folder is not None
+        events, sealed = read_journal(self._folder.journal)
+        record = judged(fold(events, self._folder.samples, sealed=sealed), final=final)
+        return but(record, slug=self._folder.path.name)
+
+    def _block_others(self, record: Record) -> None:
+        """After residue or without recovery, the rest of this environment's experiments would measure our own damage."""
+        unhealed = any(one.state != "closed" for one in record.undo)
+        if record.judgement.safety is not Safety.clean or unhealed:
+            self.session.blocked_by = f"{self.test}: {record.judgement.safety_sentence or 'not put back'}"
+        elif any(finding.slug == "recovered" and finding.truth == "false" for finding in record.judgement.findings):
+            self.session.blocked_by = f"{self.test}: the system did not recover"
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+
+def with_defaults(experiment: Experiment, defaults: object) -> Experiment:
+    """The experiment with the settings' defaults where its author wrote nothing."""
+    given = defaults if isinstance(defaults, dict) else dict(defaults)  # type: ignore[call-overload]
+    changes = {name: duration(value, what=name) for name, value in given.items() if name in experiment.defaults}
+    return but(experiment, **changes) if changes else experiment
+
+
+def located(experiment: Experiment, url: Callable[[str, str], str]) -> Experiment:
+    """The experiment with ``{"$endpoint": name, "path": p}`` replaced wherever it stands."""
+
+    def json(value: Json) -> Json:
+        if isinstance(value, dict):
+            if "$endpoint" in value:
+                return url(str(value["$endpoint"]), str(value.get("path", "")))
+            return {key: json(one) for key, one in value.items()}
+        if isinstance(value, list | tuple):
+            return [json(one) for one in value]
+        return value
+
+    def probe(one: Probe) -> Probe:
+        if isinstance(one.provider, HttpProvider):
+            return but(one, provider=but(one.provider, url=json(one.provider.url)))
+        if isinstance(one.provider, PythonProvider | ProcessProvider):
+            return but(one, provider=but(one.provider, arguments=json(one.provider.arguments)))
+        return one
+
+    def action(one: Action) -> Action:
+        made = one
+        if isinstance(one.provider, HttpProvider):
+            made = but(one, provider=but(one.provider, url=json(one.provider.url)))
+        elif isinstance(one.provider, PythonProvider | ProcessProvider):
+            made = but(one, provider=but(one.provider, arguments=json(one.provider.arguments)))
+        return but(made, rollbacks=tuple(action(back) for back in made.rollbacks), proof=probe(made.proof) if made.proof else None)
+
+    def hypothesis(one: Hypothesis | None) -> Hypothesis | None:
+        return but(one, probes=tuple(probe(each) for each in one.probes)) if one is not None else None
+
+    return but(
+        experiment,
+        steady_state=hypothesis(experiment.steady_state),
+        method=tuple(action(step) if isinstance(step, Action) else probe(step) for step in experiment.method),
+        rollbacks=tuple(action(one) for one in experiment.rollbacks),
+    )
+
+
+def _ordered(bound: Sequence[Bound]) -> tuple[Bound, ...]:
+    """Undo records numbered over the whole plan, so that the newest is put back first."""
+    number = 0
+    made: list[Bound] = []
+    for one in bound:
+        undos = []
+        for undo in one.undo:
+            undos.append(but(undo, order=number))
+            number += 1
+        made.append(but(one, undo=tuple(undos)))
+    return tuple(made)
+
+
+def report_paths(folder: Path) -> tuple[Path, Path]:
+    """Where the page and the summary of a game day lie."""
+    return folder / "report.html", folder / "summary.md"

@@ -1,0 +1,41 @@
+"""The last seconds of a load that runs: ports.LoadWindow over the samples on disk. Used for probes of the load and for progress lines."""
+
+from __future__ import annotations
+
+from chaosfw.load.window import look
+from chaosfw.model.activity import LoadProvider
+from chaosfw.model.load import SAMPLE
+from chaosfw.ports import LoadRun, Pulse
+
+PATIENCE = 0.1
+"""Seconds that the youngest requests are given to end before they count as unknown."""
+KEPT = 12.0
+"""Seconds of samples that are kept in memory."""
+SHOWN = 2.0
+"""Seconds that a progress line looks back."""
+
+
+class SampleWindow:
+    """Reads what is new since the last look, and forgets what is too old to matter."""
+
+    def __init__(self, run: LoadRun, rate: float) -> None:
+        self._run = run
+        self._rate = rate
+        self._cursor = 0
+        self._data = b""
+
+    def sli(self, provider: LoadProvider, *, now: int) -> float | None:
+        seen = look(self._read(), rate=self._rate, on=self._run.generator.on, now=now, window=provider.window, patience=PATIENCE)
+        if provider.sli == "availability":
+            return seen.low
+        return seen.quantile(provider.quantile)
+
+    def pulse(self, *, now: int) -> Pulse:
+        seen = look(self._read(), rate=self._rate, on=self._run.generator.on, now=now, window=SHOWN, patience=PATIENCE)
+        return Pulse(rate=seen.rate, bad=seen.failed, p95=seen.quantile(0.95))
+
+    def _read(self) -> bytes:
+        fresh, self._cursor = self._run.samples(self._cursor)
+        keep = int(self._rate * KEPT) * SAMPLE.size
+        self._data = (self._data + fresh)[-keep:] if keep else b""
+        return self._data

@@ -1,0 +1,265 @@
+"""
+One process's part of a game day: the place, the executors, the watchdog, the ledger. Opened when the first experiment needs it.
+
+Called by the doors. An experiment that left residue or did not recover blocks the rest of this environment's experiments.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from chaosfw.assembly.environments import AnyPlace, open_place
+from chaosfw.errors import ChaosfwError
+from chaosfw.executor.child import ExecutorChild, PatientCaller
+from chaosfw.safety import fence, lock
+from chaosfw.safety.companion import Companion, start
+from chaosfw.safety.fence import start_time
+from chaosfw.safety.ledger import LedgerFile
+from chaosfw.safety.watchdog import Orders
+from chaosfw.settings import Settings
+from chaosfw.store.folder import GameDayFolder
+from chaosfw.timing import SYSTEM, Clock
+
+WARM = (
+    "chaosfw.activities.kubernetes",
+    "chaosfw.activities.net",
+    "chaosk8s.pod.actions",
+    "chaosk8s.pod.probes",
+    "chaosk8s.node.actions",
+    "requests",
+)
+"""Modules that an executor imports before its first call, so that no import falls into a measured phase."""
+PACKAGES = ("chaosfw", "pytest", "chaostoolkit-lib", "chaostoolkit-kubernetes", "kubernetes", "numpy")
+
+
+@dataclass(slots=True)
+class Session:
+    """``shared`` is the folder through which xdist's processes find one sandbox. ``say`` gets sentences for the user."""
+
+    settings: Settings
+    folder: GameDayFolder
+    seed: int
+    say: Callable[[str], None] = lambda sentence: None
+    clock: Clock = SYSTEM
+    blocked_by: str = ""
+    place: AnyPlace | None = None
+    ledger: LedgerFile | None = None
+    _writer: ExecutorChild | None = None
+    _reader: ExecutorChild | None = None
+    _companion: Companion | None = None
+    _renewing: threading.Thread | None = None
+    _loads: list[tuple[int, str]] = field(default_factory=list)
+    _interrupts: int = 0
+    _stop: Callable[[str], None] | None = None
+
+    # -- life -----------------------------------------------------------------------------------------------------------
+
+    def open(self) -> AnyPlace:
+        """Everything up, checked, and watched over. Safe to call before each experiment."""
+        if self.place is None:
+            self.place = open_place(self.settings, shared=self.folder.path)
+            Path(self.place.environment.state).mkdir(parents=True, exist_ok=True)
+            self.ledger = LedgerFile(Path(self.place.environment.state))
+            self._reader = self._new_executor("reader")
+            self._writer = self._new_executor("writer")
+            self._companion = self._new_companion()
+            self._reader.wait_ready()
+            self._writer.wait_ready()
+            self._companion.wait_ready()
+            self.record_writers()
+        self.await_writer()
+        return self.place
+
+    def close(self) -> None:
+        """Takes everything down, whatever of it came up; the watchdog goes last, and stays when something is still open."""
+        if self._renewing is not None:
+            self._renewing.join()
+        for executor in (self._writer, self._reader):
+            if executor is not None:
+                executor.close()
+        if self._companion is not None:
+            self._companion.dismiss()
+        if self.place is not None:
+            self._tidy(Path(self.place.environment.state))
+            self.place.close()
+        self.place = self._writer = self._reader = self._companion = None
+
+    @property
+    def writer(self) -> ExecutorChild:
+        assert self._writer is not None, "open() comes first"
+        return self._writer
+
+    @property
+    def reader(self) -> ExecutorChild:
+        assert self._reader is not None, "open() comes first"
+        return self._reader
+
+    @property
+    def caller(self) -> PatientCaller:
+        """For looks before and after a run."""
+        return PatientCaller(self.reader)
+
+    def healer(self) -> PatientCaller:
+        """Whoever can still call: the reader, or a new executor when it is gone."""
+        if not self.reader.is_alive():
+            self._reader = self._new_executor("healer")
+            self._reader.wait_ready()
+        return self.caller
+
+    def take_lock(self, who: str) -> lock.FileLock:
+        """The environment's lock, waiting for other runs as long as the settings say."""
+        assert self.place is not None
+        return lock.take(
+            Path(self.place.environment.state),
+            who=who,
+            clock=self.clock,
+            wait=self.settings.lock_timeout,
+            waiting=lambda holder: self.say(f"waiting for the environment: in use by {holder}"),
+        )
+
+    # -- writers --------------------------------------------------------------------------------------------------------
+
+    def record_writers(self, *loads: tuple[int, str]) -> None:
+        """Puts on record whose process groups a healer has to kill."""
+        assert self.place is not None
+        self._loads = list(loads)
+        known = [(executor.pid, executor.token) for executor in (self._writer, self._reader) if executor is not None]
+        fence.record(Path(self.place.environment.state), known + self._loads)
+
+    def renew_writer(self) -> None:
+        """A new writer for the next experiment, in the background: the last one died at the fence."""
+        if self._writer is None or self._writer.is_alive():
+            return
+
+        def renew() -> None:
+            self._writer = self._new_executor("writer")
+            self._writer.wait_ready()
+
+        self._renewing = threading.Thread(target=renew, daemon=True)
+        self._renewing.start()
+
+    def await_writer(self) -> None:
+        """Blocks until there is a writer that lives."""
+        self.renew_writer()
+        if self._renewing is not None:
+            self._renewing.join()
+            self._renewing = None
+            self.record_writers()
+        if not self.writer.is_alive():
+            raise ChaosfwError("the executor did not come back after the last run", hint=f"see {self._log('writer')}")
+
+    # -- watchdog -------------------------------------------------------------------------------------------------------
+
+    def beat(self) -> str:
+        """A sign of life; words when the watchdog is gone."""
+        if self._companion is None:
+            return "there is no watchdog"
+        if not self._companion.is_alive():
+            return "the watchdog died: nothing would heal after us"
+        self._companion.beat()
+        return ""
+
+    # -- signals --------------------------------------------------------------------------------------------------------
+
+    def listen(self, stop: Callable[[str], None]) -> Callable[[], None]:
+        """
+        While a run is on: the first Ctrl-C or SIGTERM halts and heals, the second leaves at once and the watchdog heals.
+        The result takes the handlers away. Outside the main thread nothing is installed.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return lambda: None
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        heard: list[str] = []
+
+        def handle(number: int, frame: object) -> None:
+            name = signal.Signals(number).name
+            heard.append(name)
+            if len(heard) == 1:
+                self.say(
+                    f"{'Ctrl-C' if number == signal.SIGINT else name}: stopping, putting everything back (again to leave at once: the watchdog heals then)"
+                )
+                stop(name)
+                return
+            os.write(2, b"\nchaosfw: leaving at once; the watchdog fences the drivers and puts everything back\n")
+            os._exit(130)
+
+        for number in before:
+            signal.signal(number, handle)
+
+        def restore() -> None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+        return restore
+
+    # -- making ---------------------------------------------------------------------------------------------------------
+
+    def _new_executor(self, role: str) -> ExecutorChild:
+        assert self.place is not None
+        return ExecutorChild(clock=self.clock, env=self.child_environment(), warm=WARM, log=self._log(role), role=role)
+
+    def _new_companion(self) -> Companion:
+        assert self.place is not None
+        state = Path(self.place.environment.state)
+        orders = Orders(
+            runner=os.getpid(),
+            runner_started=start_time(os.getpid()),
+            state=str(state),
+            environment=self.place.environment,
+            place=self.place.directory,
+            notes=str(self.folder.path / f"healed-{os.getpid()}.json"),
+        )
+        return start(orders, log=self._log("watchdog"), env=self.child_environment())
+
+    def child_environment(self) -> dict[str, str]:
+        """What children need to know: our kubeconfig and nobody else's, and where the user's own modules are."""
+        assert self.place is not None
+        path = os.pathsep.join(dict.fromkeys([str(self.settings.rootdir), *(one for one in sys.path if one)]))
+        bypass = {"NO_PROXY": "*", "no_proxy": "*"} if self.place.environment.kind == "sandbox" else {}
+        return {"KUBECONFIG": self.place.environment.kubeconfig, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **bypass}
+
+    def _log(self, role: str) -> Path:
+        assert self.place is not None
+        logs = Path(self.place.environment.state) / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        return logs / f"{role}-{os.getpid()}.log"
+
+    def _tidy(self, state: Path) -> None:
+        """Files that only this process needed."""
+        for path in (state / "logs").glob(f"*-{os.getpid()}.log"):
+            path.unlink(missing_ok=True)
+
+
+def new_seed() -> int:
+    """For a game day without one: six digits, to be typed again."""
+    return secrets.randbelow(900_000) + 100_000
+
+
+def versions() -> dict[str, str]:
+    """What the figures were made with."""
+    found: dict[str, str] = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def settings_as_json(settings: Settings) -> Mapping[str, Any]:
+    """What was set and where it came from, for the record."""
+    return {
+        "environment": settings.environment,
+        "defaults": dict(settings.defaults),
+        "origins": dict(settings.origins),
+        "lock_timeout": settings.lock_timeout,
+    }

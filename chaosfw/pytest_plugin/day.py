@@ -1,0 +1,282 @@
+"""
+One pytest session as a game day: its folder, its seed, its session, and what pytest is told about verdicts.
+
+Called by ``plugin`` only. Thin: what an experiment does is in ``assembly``, what is judged in ``analysis``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaosfw.assembly.chaos import Chaos, Deviated, Inconclusive, ResidueLeft, report_paths
+from chaosfw.assembly.environments import command_words
+from chaosfw.assembly.session import Session, new_seed, settings_as_json, versions
+from chaosfw.authoring.experiments import ATTRIBUTE, Experiment, at
+from chaosfw.errors import ChaosfwError, Refused, UsageError
+from chaosfw.model.experiment import Experiment as ExperimentNoun
+from chaosfw.model.record import GameDay, Record, RunLine
+from chaosfw.model.verdict import Safety, Verdict
+from chaosfw.planning.preview import preview
+from chaosfw.pytest_plugin.plugin import body_key, item_key
+from chaosfw.pytest_plugin.progress import Progress
+from chaosfw.reporting import html, markdown
+from chaosfw.settings import load
+from chaosfw.store.folder import GameDayFolder
+from chaosfw.timing import SYSTEM
+
+RESIDUE, REFUSED, INCONCLUSIVE = 12, 11, 10
+"""Exit codes of our own (docs/reference/exit-codes.md)."""
+
+
+class Day:
+    """The game day of one pytest process; under xdist the workers share the controller's folder."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        option = config.option
+        flags = {
+            "environment": option.chaos_environment,
+            "reports": option.chaos_reports,
+            "seed": option.chaos_seed,
+            "lock_timeout": option.chaos_lock_timeout,
+        }
+        try:
+            self.settings = load(Path(config.rootpath), variables=os.environ, flags=flags)
+            self.settings.chosen()
+        except ChaosfwError as trouble:
+            raise pytest.UsageError(str(trouble)) from trouble
+        given = getattr(config, "workerinput", {})
+        self.is_worker = bool(given)
+        self.started = SYSTEM.wall_ns()
+        self.seed: int = given.get("chaosfw_seed") or self.settings.seed or new_seed()
+        self._folder = GameDayFolder.open(Path(given["chaosfw_folder"])) if "chaosfw_folder" in given else None
+        self.only_plan: bool = option.chaos_plan
+        self._session: Session | None = None
+        self._declared = 0
+        self._plans: list[str] = []
+        self._exit: int | None = None
+
+    @property
+    def folder(self) -> GameDayFolder:
+        """Made when the first experiment needs it: a collection that finds none leaves nothing."""
+        if self._folder is None:
+            self._folder = GameDayFolder.create(self.settings.reports, wall_ns=self.started)
+        return self._folder
+
+    def zones(self) -> tuple[str, ...]:
+        return tuple(self.settings.chosen().zones)
+
+    def collected(self, items: list[pytest.Item]) -> None:
+        """Keywords: the mark, the names of faults, services and the environment."""
+        self._declared = len(items)
+        for item in items:
+            item.add_marker(pytest.mark.chaos)
+            item.extra_keyword_matches.add(self.settings.environment)
+            try:
+                experiment = experiment_of(item)
+            except ChaosfwError:
+                continue  # told when the item runs
+            for action in experiment.actions:
+                item.extra_keyword_matches.update(action.provider.name.replace("_", ".").split("."))
+            if experiment.load is not None:
+                item.extra_keyword_matches.add(experiment.load.endpoint)
+
+    # -- one experiment -------------------------------------------------------------------------------------------------
+
+    def experiment(self, item: pytest.Item) -> Iterator[Chaos]:
+        """The life of the fixture ``chaos``: prepare, hand over, conclude."""
+        chaos = self.prepared(item)
+        yield chaos
+        self.concluded(item, chaos)
+
+    def prepared(self, item: pytest.Item) -> Chaos:
+        """Targets found, guards asked. Raises Refused, or skips when only the plan was wanted."""
+        progress = Progress(self.config, title=item.name)
+        chaos = Chaos(self.session(), experiment_of(item), item.nodeid, watchers=(progress,), on_loop=progress.follow)
+        item.stash[item_key] = chaos
+        plan = chaos.prepare(only_plan=self.only_plan)
+        if self.only_plan:
+            self._plans.append(preview(plan))
+            pytest.skip("only planned (--chaos-plan)")
+        return chaos
+
+    def concluded(self, item: pytest.Item, chaos: Chaos) -> None:
+        """Audits and judges for good. Raises for residue, and for a verdict that the body swallowed."""
+        how, words = item.stash.get(body_key, ("never-ran", ""))
+        record = chaos.conclude(how=how, message=words)
+        if record is None:
+            return
+        self._told(item, record)
+        judgement = record.judgement
+        if judgement.safety is not Safety.clean:
+            raise ResidueLeft(f"{judgement.safety.value}: {judgement.safety_sentence}", hint="chaosfw heal; chaosfw audit")
+        if judgement.verdict is Verdict.held or how in ("failed", "error"):
+            return
+        if _was_told(item):
+            return
+        raise (Deviated if judgement.verdict is Verdict.deviated else Inconclusive)(judgement.sentence)
+
+    def session(self) -> Session:
+        if self._session is None:
+            self._session = Session(settings=self.settings, folder=self.folder, seed=self.seed, say=self._say)
+        return self._session
+
+    def _told(self, item: pytest.Item, record: Record) -> None:
+        """JUnit properties."""
+        judgement = record.judgement
+        item.user_properties += [
+            ("chaos_verdict", judgement.verdict.value),
+            ("chaos_safety", judgement.safety.value),
+            ("chaos_sentence", judgement.sentence),
+            ("chaos_run", record.slug),
+        ]
+
+    # -- pytest's reports -----------------------------------------------------------------------------------------------
+
+    def reported(self, item: pytest.Item, call: pytest.CallInfo[None], report: Any) -> None:
+        """Verdicts and refusals in their own words; remembers how the body ended."""
+        trouble = call.excinfo.value if call.excinfo is not None else None
+        if call.when == "call":
+            item.stash[body_key] = _body(trouble)
+        if isinstance(trouble, Deviated | Inconclusive | Refused | ResidueLeft):
+            verdict = {Inconclusive: "inconclusive", Refused: "refused", Deviated: "deviated"}.get(type(trouble), "residue")
+            report.chaos_verdict = verdict
+            chaos = item.stash.get(item_key, None)
+            item.stash[told_key] = report.failed
+            if not report.skipped:
+                report.longrepr = _words(trouble, chaos)
+
+    def _say(self, sentence: str) -> None:
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(f"chaosfw: {sentence}")
+
+    # -- the end --------------------------------------------------------------------------------------------------------
+
+    def finish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Everything down, then the report, then the exit code."""
+        if self._session is not None:
+            self._session.close()
+        if self.is_worker or self._folder is None:
+            if self._declared and not self.is_worker and not self.only_plan and exitstatus in (0, 5):
+                self._exit = session.exitstatus = INCONCLUSIVE
+            return
+        lines = self.folder.collect()
+        self._exit = session.exitstatus = exit_code(exitstatus, lines, only_plan=self.only_plan)
+        day = self._day(lines)
+        self.folder.write(day)
+        self.folder.make_latest()
+        records = [run.read_record() for run in self.folder.runs() if run.record.exists()]
+        page, summary = report_paths(self.folder.path)
+        page.write_text(html.render(day, records))
+        summary.write_text(markdown.render(day, records))
+
+    def _day(self, lines: tuple[RunLine, ...]) -> GameDay:
+        chosen = self.settings.chosen()
+        return GameDay(
+            name=self.folder.name,
+            started=self.started,
+            ended=SYSTEM.wall_ns(),
+            environment=chosen.name,
+            environment_kind=chosen.kind,
+            profile=chosen.profile if chosen.kind == "sandbox" else "",
+            command=f"{command_words(['pytest', *self.config.invocation_params.args])} --chaos-seed {self.seed}",
+            seed=self.seed,
+            versions=versions(),
+            settings=dict(settings_as_json(self.settings)),
+            runs=lines,
+            exit_code=self._exit,
+        )
+
+    def summarise(self, reporter: Any) -> None:
+        """The game day in a few lines at pytest's end."""
+        for plan in self._plans:
+            reporter.write_line(plan)
+        if self.is_worker or self._folder is None or self.only_plan:
+            return
+        reporter.section("chaos game day")
+        for line in markdown.terminal_lines(self._day(self.folder.collect())):
+            reporter.write_line(line)
+        reporter.write_line(f"report: {os.path.relpath(report_paths(self.folder.path)[0])}   seed: {self.seed}")
+
+
+def exit_code(status: int, lines: tuple[RunLine, ...], *, only_plan: bool) -> int:
+    """The first that applies: pytest's own 3 and 4 · 12 residue · 2 · 1 · 11 refused or blocked · 10 inconclusive or nothing run · 0."""
+    verdicts = {line.verdict for line in lines}
+    ran = [line for line in lines if line.verdict in ("held", "deviated", "inconclusive")]
+    if status in (3, 4):
+        return status
+    if any(line.safety != "clean" for line in ran):
+        return RESIDUE
+    if status == 2:
+        return 2
+    if only_plan:
+        return REFUSED if verdicts & {"refused", "blocked"} else 0
+    if "deviated" in verdicts:
+        return 1
+    if verdicts & {"refused", "blocked"}:
+        return REFUSED
+    if "inconclusive" in verdicts or not ran:
+        return INCONCLUSIVE
+    return status
+
+
+def experiment_of(item: pytest.Item) -> ExperimentNoun:
+    """What a test declared, with its own parameters. Raises UsageError for a test without ``@cf.experiment``."""
+    if (ready := getattr(item, "chaos_experiment", None)) is not None:
+        return ready  # type: ignore[no-any-return]
+    declared = getattr(getattr(item, "obj", None), ATTRIBUTE, None)
+    if declared is None:
+        raise UsageError(f"{item.nodeid} takes the fixture chaos without an experiment", hint="put @cf.experiment(…) above it")
+    what, _environment = declared
+    made = what if isinstance(what, Experiment) else _called(what, item)
+    if not isinstance(made, Experiment):
+        raise UsageError(f"{item.nodeid}: {what.__name__}() made {type(made).__name__}, an Experiment was expected")
+    file, line, _ = item.location
+    return at(made.noun, file=file, line=(line or 0) + 1, name=item.name)
+
+
+def _called(what: Any, item: pytest.Item) -> Any:
+    given = getattr(getattr(item, "callspec", None), "params", {})
+    wanted = list(inspect.signature(what).parameters)
+    missing = [name for name in wanted if name not in given]
+    if missing:
+        known = ", ".join(given) or "none"
+        raise UsageError(
+            f"{item.nodeid}: {what.__name__}() wants {missing[0]!r}, which is no parameter of the test", hint=f"parameters: {known}"
+        )
+    return what(**{name: given[name] for name in wanted})
+
+
+def _body(trouble: BaseException | None) -> tuple[str, str]:
+    if trouble is None or isinstance(trouble, Deviated | Inconclusive):
+        return "passed", ""
+    if isinstance(trouble, AssertionError):
+        return "failed", str(trouble)
+    return "error", f"{type(trouble).__name__}: {trouble}"
+
+
+def _was_told(item: pytest.Item) -> bool:
+    """Whether the verdict reached pytest as a failure of the body: an xfail mark hides it, so there it is told again."""
+    return bool(item.stash.get(told_key, False))
+
+
+told_key = pytest.StashKey[bool]()
+
+
+def _words(trouble: BaseException, chaos: Chaos | None) -> str:
+    lines = [str(trouble)]
+    outcome = chaos.outcome if chaos is not None else None
+    if outcome is not None and isinstance(trouble, Deviated | Inconclusive):
+        judgement = outcome.judgement
+        lines += [f"  ✗ {one.claim}: {one.reason or one.measured}" for one in judgement.findings if one.truth == "false"]
+        lines += [f"  ? {one.claim}: {one.reason or one.measured}" for one in judgement.findings if one.truth == "undecided"]
+        lines += [f"  - {one.reason}" for one in judgement.unmet]
+        lines += [f"  would be: {one}" for one in judgement.would_be]
+    return "\n".join(dict.fromkeys(lines))

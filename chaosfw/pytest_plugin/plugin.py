@@ -1,0 +1,128 @@
+"""
+Entry point of the pytest plugin: options, fixtures, collection of Chaos Toolkit files.
+
+Imported by every pytest run of everybody who has chaosfw installed, so it imports pytest and the standard library only. The
+rest is in ``day``, which is imported when the first chaos experiment is collected or asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SUFFIXES = (".json", ".yaml", ".yml")
+FOLDER = "experiments"
+"""Name of the folder whose Chaos Toolkit files are items."""
+
+item_key = pytest.StashKey[Any]()
+"""The ``Chaos`` of an item."""
+body_key = pytest.StashKey[tuple[str, str]]()
+"""How an item's body ended: ``passed``, ``failed`` or ``error``, and its words."""
+day_key = pytest.StashKey[Any]()
+"""The ``Day`` of a session."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("chaosfw", "chaos engineering")
+    group.addoption("--chaos-plan", action="store_true", help="show what each experiment would do to whom, and do nothing")
+    group.addoption("--chaos-seed", type=int, metavar="N", help="repeat the choice of victims of an earlier game day")
+    group.addoption("--chaos-environment", metavar="NAME", help="the declared environment to use")
+    group.addoption("--chaos-reports", metavar="DIR", help="where game days are written (default: reports)")
+    group.addoption("--chaos-lock-timeout", metavar="DURATION", help="how long to wait for an environment that is in use")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "chaos: a chaos experiment; set by @cf.experiment, and carries its faults as keywords")
+    if _is_controller_of_experiments(config):
+        day_of(config)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """A Chaos Toolkit file in a folder named ``experiments`` is an item."""
+    if file_path.suffix not in SUFFIXES or FOLDER not in file_path.parts:
+        return None
+    files = import_module("chaosfw.pytest_plugin.files")
+    return files.collected(file_path, parent)  # type: ignore[no-any-return]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """``chaos_zone``: one test for each declared zone."""
+    if "chaos_zone" in metafunc.fixturenames:
+        zones = day_of(metafunc.config).zones()
+        metafunc.parametrize("chaos_zone", zones)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks the experiments, with their faults as keywords for ``-k``."""
+    declared = [item for item in items if _declaration(item) is not None or hasattr(item, "chaos_experiment")]
+    if declared:
+        day_of(config).collected(declared)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
+    """Remembers how a body ended; verdicts are told in their own words instead of a traceback."""
+    outcome = yield
+    if item.stash.get(item_key, None) is not None or (call.when == "setup" and _is_experiment(item)):
+        day_of(item.config).reported(item, call, outcome.get_result())
+
+
+def pytest_report_teststatus(report: Any) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    if getattr(report, "chaos_verdict", "") == "inconclusive" and report.failed:
+        return "failed", "I", ("INCONCLUSIVE", {"yellow": True})
+    if getattr(report, "chaos_verdict", "") == "refused" and report.failed:
+        return "error", "R", ("REFUSED", {"red": True})
+    return None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Ends the game day: report, exit code, everything down."""
+    day = session.config.stash.get(day_key, None)
+    if day is not None:
+        day.finish(session, int(exitstatus))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    day = config.stash.get(day_key, None)
+    if day is not None:
+        day.summarise(terminalreporter)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """xdist: workers write into the controller's game day, with its seed."""
+    day = day_of(node.config)
+    node.workerinput["chaosfw_folder"] = str(day.folder.path)
+    node.workerinput["chaosfw_seed"] = day.seed
+
+
+@pytest.fixture
+def chaos(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The experiment of this test: its targets are found and its guards asked now; ``chaos.run()`` executes it."""
+    yield from day_of(request.config).experiment(request.node)
+
+
+def day_of(config: pytest.Config) -> Any:
+    """The game day of this session, made when it is first asked for."""
+    if day_key not in config.stash:
+        config.stash[day_key] = import_module("chaosfw.pytest_plugin.day").Day(config)
+    return config.stash[day_key]
+
+
+def _declaration(item: pytest.Item) -> Any:
+    return getattr(getattr(item, "obj", None), "__chaosfw_experiment__", None)
+
+
+def _is_experiment(item: pytest.Item) -> bool:
+    return _declaration(item) is not None or hasattr(item, "chaos_experiment") or "chaos" in getattr(item, "fixturenames", ())
+
+
+def _is_controller_of_experiments(config: pytest.Config) -> bool:
+    """An xdist controller collects nothing itself, but owns the folder; it is one when its arguments name a folder of experiments."""
+    distributed = bool(getattr(config.option, "numprocesses", None)) and not hasattr(config, "workerinput")
+    return distributed and any(FOLDER in Path(str(argument).partition("::")[0]).resolve().parts for argument in config.args)
