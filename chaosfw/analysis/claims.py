@@ -122,7 +122,7 @@ def steady_state_after(record: Record) -> Iterable[Finding]:
         return
     claim = "the steady state holds stably at the end"
     broken = next((one for one in record.outages if one.end is None and _was_bad_to_the_end(record, one)), None)
-    if broken is not None:
+    if broken is not None and _had_its_time(record):
         reason = (
             f"{broken.what} was still out of tolerance when the run ended, since {_after(record, broken.onset.last or broken.onset.first)}"
         )
@@ -277,6 +277,14 @@ def _was_bad_to_the_end(record: Record, outage: Outage) -> bool:
         return bool(known) and known[-1].ok is False
     off = record.load.off if record.load else record.ended
     return outage.last_bad > off - nanoseconds(min(1.0, record.plan.experiment.stable_for))
+
+
+def _had_its_time(record: Record) -> bool:
+    """The deadline to recover is over, counted from a proof: before it, or when our own heal failed, nobody is to blame yet."""
+    found = next((one for one in record.recovery if one.kind == "recover"), None)
+    if found is None or found.since is None or found.since.last is None:
+        return False
+    return record.ended > found.since.last + nanoseconds(found.within)
 
 
 def _doubt_at_the_end(record: Record) -> str:

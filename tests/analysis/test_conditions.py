@@ -70,12 +70,13 @@ def sick_generator(seed: int) -> Record:
 
 def few_samples(seed: int) -> Record:
     sparse = but(experiment().load, rate=1.0 + seed / 10)
-    return Script(seed=seed, experiment=but(experiment(), load=sparse, during_fault=())).record()
+    return Script(seed=seed, served=("web-1",), experiment=but(experiment(), load=sparse, during_fault=())).record()
 
 
 def coarse(seed: int) -> Record:
     sparse = but(experiment().load, rate=0.2 + seed / 100)
-    return Script(seed=seed, experiment=but(experiment(), load=sparse, during_fault=(), baseline=60.0, lasts=60.0)).record()
+    patient = but(experiment(), load=sparse, during_fault=(), baseline=60.0, lasts=60.0)
+    return Script(seed=seed, served=("web-1",), experiment=patient).record()
 
 
 def probes_stood_still(seed: int) -> Record:
