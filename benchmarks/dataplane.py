@@ -1,8 +1,8 @@
 """
 What the data plane costs: requests a second and latency through it, beside a direct connection to the same stand-in app.
 
-``python benchmarks/dataplane.py [SECONDS]``. App, data plane and this client are three processes; direct and proxied rounds alternate, so that a busy
-machine hits both. The client is closed-loop: these are ceilings, not a load test.
+``python benchmarks/dataplane.py [SECONDS]``. App, data plane and this client are three processes; direct and proxied rounds alternate, so
+that a busy machine hits both. The client is closed-loop: these are ceilings, not a load test.
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ def bench() -> Iterator[tuple[HostPort, HostPort]]:
         network = claimed.network
         back, front = _addresses(network)
         character = Character(pod="bench", node="", zone="", host=back.host, ports=(back.port,))
-        app = subprocess.Popen([sys.executable, "-m", "chaosfw.sandbox.app"], env={**os.environ, VARIABLE: to_text(character)}, stdout=subprocess.DEVNULL)
+        app = subprocess.Popen(
+            [sys.executable, "-m", "chaosfw.sandbox.app"], env={**os.environ, VARIABLE: to_text(character)}, stdout=subprocess.DEVNULL
+        )
         ours, theirs = socket.socketpair()
         path = Path(directory, "dataplane.sock")
         command = [sys.executable, "-m", "chaosfw.sandbox.dataplane", str(path), str(theirs.fileno()), "7"]
@@ -149,7 +151,8 @@ def _round(took: list[int], lasts: float) -> Round:
 
 def main() -> None:
     lasts = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
-    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}; {CONNECTIONS} connections, {ROUNDS} rounds of {lasts:g} s")
+    machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"{machine}; {CONNECTIONS} connections, {ROUNDS} rounds of {lasts:g} s")
     with bench() as (direct, proxied):
         for name, load in (("keep-alive", keep_alive), ("new connection each", new_connections)):
             results: dict[str, list[Round]] = {"direct": [], "data plane": []}

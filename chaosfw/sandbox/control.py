@@ -1,8 +1,9 @@
 """
-The main of the control process: ``python -m chaosfw.sandbox.control KEEPER_FD ORDERS_FD``. API server, controllers, scheduler, kubelets, routes on one loop.
+The main of the control process: ``python -m chaosfw.sandbox.control KEEPER_FD ORDERS_FD``. API server, controllers, scheduler, kubelets,
+routes on one loop.
 
-Started by the keeper, whose first line on KEEPER_FD says what to be; ends with it. ORDERS_FD leads to the runtime. Nothing is wound down at the end: the
-processes belong to others and all state was in memory.
+Started by the keeper, whose first line on KEEPER_FD says what to be; ends with it. ORDERS_FD leads to the runtime. Nothing is wound down
+at the end: the processes belong to others and all state was in memory.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from chaosfw.errors import SandboxError
 from chaosfw.sandbox.addresses import HostPort, Network
 from chaosfw.sandbox.apiserver.server import ApiServer
 from chaosfw.sandbox.controllers.manager import Controllers
+from chaosfw.sandbox.kubeconfig import write_kubeconfig
 from chaosfw.sandbox.kubelet.images import Images
 from chaosfw.sandbox.kubelet.kubelet import Kubelet
 from chaosfw.sandbox.kubelet.logs import Logs
 from chaosfw.sandbox.kubelet.site import NodeName, Site
-from chaosfw.sandbox.kubeconfig import write_kubeconfig
 from chaosfw.sandbox.lateness import Lateness
 from chaosfw.sandbox.lines import Handler, Message, pack, read_line, serve
 from chaosfw.sandbox.mains import until_end_of_file

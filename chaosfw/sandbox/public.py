@@ -44,7 +44,10 @@ class Pid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposed:
-    """What one pod carried for one service: connections open at some moment of the interval, how many of them were new, how many still are open."""
+    """
+    What one pod carried for one service: connections open at some moment of the interval, how many of them were new, how many still are
+    open.
+    """
 
     name: str
     namespace: str
@@ -167,12 +170,7 @@ def start(spec: SandboxSpec, *, timeout: float = 30.0) -> Sandbox:
 
 def join(directory: Path) -> Sandbox:
     """A running sandbox, kept alive from now on by this process too."""
-    held = lease(directory)
-    try:
-        return Sandbox(directory, held)
-    except BaseException:
-        held.give_back()
-        raise
+    return _sandbox(directory, lease(directory))
 
 
 def up(spec: SandboxSpec, *, timeout: float = 30.0) -> Path:
@@ -191,6 +189,7 @@ def down(directory: Path) -> None:
     held = lease(directory)
     held.ask({"do": "down"})
     held.wait_for_end()
+    held.let_go()
 
 
 def status(directory: Path) -> dict[str, Any]:
@@ -198,7 +197,7 @@ def status(directory: Path) -> dict[str, Any]:
     with join(directory) as sandbox:
         told = sandbox._lease.ask({"do": "status"})
     facts = {name: value for name, value in _facts(directory).items() if name != "token"} if directory.exists() else {}
-    return {**facts, **told, "leases": told["leases"] - 1, "directory": str(directory)}
+    return {**facts, **told, "directory": str(directory)}
 
 
 def env(directory: Path) -> dict[str, str]:
@@ -208,13 +207,21 @@ def env(directory: Path) -> dict[str, str]:
     return {"KUBECONFIG": str(directory / "kubeconfig"), VARIABLE: str(directory), **variables}
 
 
-def _furnished(directory: Path, held: Lease, spec: SandboxSpec, *, timeout: float) -> Sandbox:
+def _sandbox(directory: Path, held: Lease) -> Sandbox:
     try:
-        sandbox = Sandbox(directory, held)
+        return Sandbox(directory, held)
+    except BaseException:
+        held.give_back()
+        raise
+
+
+def _furnished(directory: Path, held: Lease, spec: SandboxSpec, *, timeout: float) -> Sandbox:
+    sandbox = _sandbox(directory, held)
+    try:
         sandbox.apply([path if path.is_absolute() else spec.workdir / path for path in spec.manifests])
         sandbox.settle(timeout=timeout)
     except BaseException:
-        held.give_back()
+        sandbox.close()
         raise
     return sandbox
 

@@ -1,8 +1,8 @@
 """
 From services and endpoints to the data plane's table: who listens where, for whom, in front of which pods.
 
-Runs in the control process. It gives each service its fronts, tells the kubelet's pods about them, and sends the whole table whenever endpoints change;
-changes that come together are sent together.
+Runs in the control process. It gives each service its fronts, tells the kubelet's pods about them, and sends the whole table whenever
+endpoints change; changes that come together are sent together.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """
 Is the workload at rest, and if not, what is missing? Pure: from lists of objects to sentences and to the pods that stand in the wrong zone.
 
-Used by :meth:`chaosfw.sandbox.public.Sandbox.settle`. Kubernetes does not spread pods again when a zone comes back; between experiments we do.
+Used by :meth:`chaosfw.sandbox.public.Sandbox.settle`. Kubernetes does not spread pods again when a zone comes back; between experiments
+we do.
 """
 
 from __future__ import annotations

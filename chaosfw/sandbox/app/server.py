@@ -1,8 +1,8 @@
 """
 The stand-in app's HTTP/1.1 server: answers every path with 200 and who it is, fails and dawdles as its character says, drains on SIGTERM.
 
-Loaded by the runtime before it forks, run by :mod:`.__main__`. Just enough HTTP for real clients: keep-alive, pipelining, bodies by length or chunked
-(read and dropped).
+Loaded by the runtime before it forks, run by :mod:`.__main__`. Just enough HTTP for real clients: keep-alive, pipelining, bodies by
+length or chunked (read and dropped).
 """
 
 from __future__ import annotations

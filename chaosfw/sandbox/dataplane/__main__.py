@@ -1,7 +1,8 @@
 """
 The main of the data plane process: ``python -m chaosfw.sandbox.dataplane SOCKET KEEPER_FD SEED``.
 
-Started by the keeper. Answers at the Unix socket SOCKET: ``route``, ``fault``, ``exposure``, ``totals``, ``lateness``. Ends with the keeper.
+Started by the keeper. Answers at the Unix socket SOCKET: ``route``, ``fault``, ``exposure``, ``totals``, ``lateness``. Ends with the
+keeper.
 """
 
 from __future__ import annotations

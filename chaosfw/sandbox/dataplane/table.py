@@ -50,8 +50,8 @@ class LinkFault:
     """
     Something wrong between two places. A selector names fields of :class:`Place`; an empty one selects all.
 
-    ``delay`` adds ``seconds`` to each chunk both ways; ``reset`` cuts open connections and new ones with RST; ``refuse`` leaves open ones alone
-    and lets no new one through; ``stall`` stops the bytes of open and new connections until the fault is gone.
+    ``delay`` adds ``seconds`` to each chunk both ways; ``reset`` cuts open connections and new ones with RST; ``refuse`` leaves open ones
+    alone and lets no new one through; ``stall`` stops the bytes of open and new connections until the fault is gone.
     """
 
     kind: FaultKind

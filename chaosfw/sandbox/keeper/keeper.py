@@ -1,8 +1,9 @@
 """
 One sandbox from start to stop: its processes, its leases, its end.
 
-Run by :mod:`.__main__`. The keeper knows nothing of Kubernetes; it spawns, waits and cleans. It ends when the last lease is closed and nobody
-pinned it, when told ``down``, on SIGTERM, or when one of its processes dies; then nothing is left: no process, socket, file or lock.
+Run by :mod:`.__main__`. The keeper knows nothing of Kubernetes; it spawns, waits and cleans. It ends when the last lease is closed and
+nobody pinned it, when told ``down``, on SIGTERM, or when one of its processes dies; then nothing is left: no process, socket, file or
+lock.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class Keeper:
             await self._stop(reason)
             return
         server = await asyncio.start_unix_server(self._welcome, str(self._directory / "keeper.sock"), limit=LIMIT)
-        self._say(writer, {"ready": True, "directory": str(self._directory)})
+        self._say(writer, {"ready": True, "directory": str(self._directory), "pid": os.getpid()})
         reason = await self._over
         server.close()
         await self._stop(reason)
@@ -134,7 +135,7 @@ class Keeper:
 
     async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._leases[writer] = asyncio.current_task()
-        self._say(writer, {"lease": len(self._leases)})
+        self._say(writer, {"lease": len(self._leases), "pid": os.getpid()})
         await self._lease(reader, writer)
 
     async def _lease(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -14,18 +14,22 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 from chaosfw.errors import SandboxError
 from chaosfw.sandbox.lines import Message, pack, read_line
 from chaosfw.sandbox.spec import SandboxSpec, spec_to_json
 from chaosfw.timing import SYSTEM, nanoseconds, seconds
 
+_PATIENCE: Final = 5.0
+
 
 class Lease:
     """Holding it keeps the sandbox alive. The kernel gives it back when this process dies, however it dies."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, keeper: int) -> None:
         self._sock = sock
+        self._keeper = _Keeper(keeper)
         self._told = sock.makefile("rb")
 
     def fileno(self) -> int:
@@ -35,7 +39,7 @@ class Lease:
     def ask(self, request: Message) -> Message:
         """Raises SandboxError with the reason when the sandbox has ended meanwhile."""
         try:
-            self._sock.sendall(pack(request))
+            self._send(request)
             line = self._told.readline()
         except OSError as error:
             raise SandboxError(f"the sandbox is gone: {error}") from error
@@ -47,6 +51,12 @@ class Lease:
         if "error" in answer:
             raise SandboxError(str(answer["error"]))
         return answer
+
+    def _send(self, request: Message) -> None:
+        try:
+            self._sock.sendall(pack(request))
+        except BrokenPipeError:
+            pass  # it ended; what it said last is still to be read
 
     def give_back(self) -> bool:
         """Whether it was the last one: then the sandbox has stopped when this returns."""
@@ -65,6 +75,7 @@ class Lease:
         """Closes this process's descriptor and asks nothing: for a lease that a child has inherited."""
         self._told.close()
         self._sock.close()
+        self._keeper.close()
 
     def wait_for_end(self) -> None:
         """Until the keeper is gone, which is the last thing that happens."""
@@ -72,6 +83,26 @@ class Lease:
             self._told.read()
         except OSError:
             pass  # gone
+        self._keeper.wait()
+
+
+class _Keeper:
+    """The keeper as a process: its sockets close a moment before it has ended."""
+
+    def __init__(self, pid: int) -> None:
+        try:
+            self._handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self._handle = -1
+
+    def wait(self) -> None:
+        if self._handle >= 0:
+            select.select([self._handle], [], [], _PATIENCE)
+
+    def close(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
 
 
 def launch(spec: SandboxSpec, *, pinned: bool, timeout: float) -> tuple[Path, Lease]:
@@ -97,7 +128,7 @@ def launch(spec: SandboxSpec, *, pinned: bool, timeout: float) -> tuple[Path, Le
     if "ready" not in answer:
         ours.close()
         raise SandboxError(f"the sandbox did not start: {answer.get('error', answer)}")
-    return Path(answer["directory"]), Lease(ours)
+    return Path(answer["directory"]), Lease(ours, keeper=answer["pid"])
 
 
 def lease(directory: Path) -> Lease:
@@ -112,11 +143,13 @@ def lease(directory: Path) -> Lease:
     if hello is None or "lease" not in hello:
         sock.close()
         raise SandboxError(f"the sandbox at {directory} is just stopping")
-    return Lease(sock)
+    return Lease(sock, keeper=hello["pid"])
 
 
 def _importable() -> dict[str, str]:
-    """Our environment, with this very chaosfw importable. An installed one is: PYTHONPATH would only move it before the standard library."""
+    """
+    Our environment, with this very chaosfw importable. An installed one is: PYTHONPATH would only move it before the standard library.
+    """
     here = str(Path(__file__).resolve().parents[3])
     if here in (*site.getsitepackages(), site.getusersitepackages()):
         return dict(os.environ)

@@ -1,8 +1,8 @@
 """
 One container of a pod through all its incarnations: start, probes, exit, back-off, start again, stop.
 
-Owned by :mod:`.pod`, which decides the order of containers and sends the status. Everything here is one task, :meth:`Container.live`; ``stop`` is the
-only other thing that acts on the process.
+Owned by :mod:`.pod`, which decides the order of containers and sends the status. Everything here is one task, :meth:`Container.live`;
+``stop`` is the only other thing that acts on the process.
 """
 
 from __future__ import annotations
@@ -83,12 +83,17 @@ class Container:
         }
 
     def log(self, *, previous: bool) -> Path:
-        """The log of this incarnation or of the one before."""
+        """The log of this incarnation or of the one before; a file that does not exist where there was none."""
         return self._log_of(self._restarts - 1 if previous else self._restarts)
 
     @property
     def running(self) -> bool:
         return "running" in self._state
+
+    @property
+    def waiting_for(self) -> str:
+        """The reason of its waiting state."""
+        return str(self._state.get("waiting", {}).get("reason", "ContainerCreating"))
 
     @property
     def ended(self) -> bool:
@@ -325,7 +330,7 @@ class Container:
         return back
 
     def _log_of(self, incarnation: int) -> Path:
-        return self._place.logs / self.name / f"{max(0, incarnation)}.log"
+        return self._place.logs / self.name / f"{incarnation}.log"
 
     def _say(self, reason: str, message: str) -> None:
         self._recorder.pod(self._place.pod, "Normal", reason, message, container=self.name)

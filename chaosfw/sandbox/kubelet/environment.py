@@ -18,7 +18,10 @@ _REFERENCE: Final = re.compile(r"\$(?:\$|\((?P<name>[^)\s]+)\))")
 
 
 async def variables(container: Object, *, pod: Object, sources: Sources, pod_ip: str, host_ip: str) -> dict[str, str]:
-    """What ``envFrom`` and ``env`` say; raises Missing naming what is not there. ``pod_ip`` is the back address: what the process can bind."""
+    """
+    What ``envFrom`` and ``env`` say; raises Missing naming what is not there. ``pod_ip`` is the back address: what the process can
+    bind.
+    """
     found: dict[str, str] = {}
     for source in container.get("envFrom") or ():
         found |= await _all_of(source, sources)

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 
 
 class Images:
-    """``commands``: image name, with or without registry tag or digest, to a command line. An empty one means the container's own command."""
+    """
+    ``commands``: image name, with or without registry tag or digest, to a command line. An empty one means the container's own command.
+    """
 
     def __init__(self, commands: Mapping[str, str]) -> None:
         self._commands = {name: tuple(shlex.split(command)) for name, command in commands.items()}

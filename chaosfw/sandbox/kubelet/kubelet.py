@@ -1,7 +1,8 @@
 """
 One kubelet: registers its node and runs the pods that are bound to it.
 
-Made by the control process, one per node, on one event loop; it talks to the API through a client and to processes through the runtime's door only.
+Made by the control process, one per node, on one event loop; it talks to the API through a client and to processes through the runtime's
+door only.
 """
 
 from __future__ import annotations

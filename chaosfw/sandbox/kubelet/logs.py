@@ -1,5 +1,6 @@
 """
-The log door: what the API server's ``pods/log`` asks of the kubelets. Implements :class:`~chaosfw.sandbox.client.verbs.PodDoor` for all nodes.
+The log door: what the API server's ``pods/log`` asks of the kubelets. Implements :class:`~chaosfw.sandbox.client.verbs.PodDoor` for all
+nodes.
 
 Reads the files that the runtime writes (:mod:`chaosfw.sandbox.runtime.logfile`); a follower looks for new lines ten times a second.
 """
@@ -11,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from chaosfw.errors import SandboxError
+from chaosfw.sandbox.client.verbs import ApiError
 from chaosfw.sandbox.kubelet.container import Container
 from chaosfw.sandbox.kubelet.kubelet import Kubelet
 from chaosfw.sandbox.objects.moments import micro_stamp
@@ -39,12 +40,15 @@ class Logs:
         since_seconds: float | None = None,
         timestamps: bool = False,
     ) -> AsyncIterator[bytes]:
-        """Whole lines. Raises SandboxError when the container is unknown or has not run."""
+        """Whole lines. Raises ApiError when the container is unknown or has not run."""
         found = self._find(namespace, pod, container)
         path = found.log(previous=previous)
         if not path.exists():
-            what = "previous terminated container" if previous else "container"
-            raise SandboxError(f'{what} "{found.name}" in pod "{pod}" not found')
+            raise _refused(
+                f'previous terminated container "{found.name}" in pod "{pod}" not found'
+                if previous
+                else f'container "{found.name}" in pod "{pod}" is waiting to start: {found.waiting_for}'
+            )
         since = self._since(since_seconds)
         reader = _Lines(path)
         wanted = [line for line in reader.new() if line >= since]
@@ -61,11 +65,15 @@ class Logs:
             found = worker.container(container) if worker is not None else None
             if found is not None:
                 return found
-        raise SandboxError(f'container {container!r} of pod "{namespace}/{pod}" is not running on any node')
+        raise _refused(f'container "{container}" in pod "{pod}" is waiting to start: ContainerCreating')
 
     def _since(self, seconds: float | None) -> bytes:
         """Lines start with their time, and its text sorts as the time does."""
         return b"" if seconds is None else micro_stamp(self._clock.wall_ns() - nanoseconds(seconds)).encode()
+
+
+def _refused(message: str) -> ApiError:
+    return ApiError(400, "BadRequest", message)
 
 
 class _Lines:

@@ -1,8 +1,8 @@
 """
 One pod on its node, from the first sight of it to its last status.
 
-Owned by :mod:`.kubelet`. The worker's main task makes volumes, runs init containers one after the other and then all containers; ``delete`` ends it with
-its grace. The status is sent by a task of its own, so that many changes become one patch.
+Owned by :mod:`.kubelet`. The worker's main task makes volumes, runs init containers one after the other and then all containers;
+``delete`` ends it with its grace. The status is sent by a task of its own, so that many changes become one patch.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ class PodWorker:
 
     async def _send(self) -> None:
         status = self.status()
-        if status == self._sent or self._sent.get("phase") in TERMINAL and status["phase"] not in TERMINAL:
+        if status == self._sent or (self._sent.get("phase") in TERMINAL and status["phase"] not in TERMINAL):
             return
         body = {"metadata": {"uid": self.uid}, "status": status}
         try:

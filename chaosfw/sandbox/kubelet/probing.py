@@ -16,7 +16,10 @@ from chaosfw.sandbox.addresses import HostPort
 from chaosfw.sandbox.client.verbs import Object
 
 FIRST_LOOK: Final = 0.05
-"""Seconds from the start of a container to its first probe. The real kubelet learns of a start from the container runtime, which takes longer still."""
+"""
+Seconds from the start of a container to its first probe. The real kubelet learns of a start from the container runtime, which takes
+longer still.
+"""
 
 Say = Callable[[bool, str], None]
 """The verdict and, when it is bad, what was seen."""

@@ -1,8 +1,9 @@
 """
 The main of the runtime: ``python -m chaosfw.sandbox.runtime ORDERS_FD KEEPER_FD DIRECTORY``.
 
-Started by the keeper. No loop library and no thread runs here, because it forks: orders come and exits go over the inherited socket ORDERS_FD. End of
-file from the keeper or from the kubelet kills every pod; then the sandbox's directory goes too, in case the keeper can no longer do it.
+Started by the keeper. No loop library and no thread runs here, because it forks: orders come and exits go over the inherited socket
+ORDERS_FD. End of file from the keeper or from the kubelet kills every pod; then the sandbox's directory goes too, in case the keeper can
+no longer do it.
 """
 
 from __future__ import annotations

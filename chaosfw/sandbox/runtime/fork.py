@@ -1,8 +1,8 @@
 """
 From an order to a running process: fork, and in the child either run a Python program in place or exec the command.
 
-Called by :mod:`.spawner` in the single-threaded runtime, which has loaded what a small Python server needs, so that a fork answers after a few
-milliseconds. The parent's side returns at once.
+Called by :mod:`.spawner` in the single-threaded runtime, which has loaded what a small Python server needs, so that a fork answers after
+a few milliseconds. The parent's side returns at once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import runpy
 import signal
 import sys
 import traceback
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TextIO
 
 import chaosfw.sandbox.app.server
 from chaosfw.sandbox.prctl import die_with_parent
@@ -67,9 +67,14 @@ def _take_streams(output: int) -> None:
     for source, target in ((null, 0), (output, 1), (output, 2)):
         os.dup2(source, target)
     os.closerange(3, 4096)  # sockets and pipes of the runtime are not the pod's business
-    sys.stdin = open(0, closefd=False)
-    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
-    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115  # the three live as long as the process
+    sys.stdout = _writer(1)
+    sys.stderr = _writer(2)
+
+
+def _writer(fd: int) -> TextIO:
+    """Line by line, so that logs can be followed."""
+    return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
 def _is_python_program(argv: tuple[str, ...]) -> bool:

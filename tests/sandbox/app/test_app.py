@@ -47,7 +47,9 @@ def app(**qualities: object) -> Iterator[tuple[http.client.HTTPConnection, subpr
             process.kill()
 
 
-def get(connection: http.client.HTTPConnection, path: str = "/", *, method: str = "GET", body: str | None = None) -> tuple[int, bytes, http.client.HTTPResponse]:
+def get(
+    connection: http.client.HTTPConnection, path: str = "/", *, method: str = "GET", body: str | None = None
+) -> tuple[int, bytes, http.client.HTTPResponse]:
     connection.request(method, path, body=body)
     response = connection.getresponse()
     return response.status, response.read(), response

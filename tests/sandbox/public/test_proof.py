@@ -1,6 +1,6 @@
 """
-The whole chain with other people's tools: stock ``chaos run`` and stock chaosk8s kill a pod, and a prober in a process of its own sees through the
-service what clients see, and that it recovers.
+The whole chain with other people's tools: stock ``chaos run`` and stock chaosk8s kill a pod, and a prober in a process of its own sees
+through the service what clients see, and that it recovers.
 """
 
 from __future__ import annotations
@@ -171,5 +171,3 @@ def test_real_kubectl_sees_it_all(settled: Sandbox, kubectl: str) -> None:
     assert "serving myapp" in ask("logs", "-n", "shop", pod)
     assert "Started" in ask("describe", "-n", "shop", pod)
     assert ask("get", "nodes").count(" Ready ") == 3
-
-

@@ -136,7 +136,9 @@ async def test_python_programs_that_bind_everything_bind_their_pod(tmp_path: Pat
     )
     async with runtime(tmp_path) as bench:
         one = await bench.door.start(bench.order("one", "python", "web.py", WHO="one"))
-        other = Order(id="two", argv=("python", "-m", "web"), env={"WHO": "two"}, cwd=str(tmp_path), log=str(tmp_path / "two.log"), bind="127.15.64.3")
+        other = Order(
+            id="two", argv=("python", "-m", "web"), env={"WHO": "two"}, cwd=str(tmp_path), log=str(tmp_path / "two.log"), bind="127.15.64.3"
+        )
         two = await bench.door.start(other)
         await bench.said("one", "bound")
         await bench.said("two", "bound")
