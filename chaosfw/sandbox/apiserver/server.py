@@ -73,9 +73,9 @@ class ApiServer:
         server = web.Server(
             self._handle, request_factory=_request, handler_cancellation=True, access_log=None, keepalive_timeout=KEEP_ALIVE
         )
-        self._runner = web.ServerRunner(server)
+        self._runner = web.ServerRunner(server, shutdown_timeout=STOP_WITHIN)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=self._ssl, shutdown_timeout=STOP_WITHIN)
+        site = web.TCPSite(self._runner, host, port, ssl_context=self._ssl)
         await site.start()
         bound: int = self._runner.addresses[0][1]
         self._address = f"{host}:{bound}"
