@@ -70,7 +70,7 @@ def kind_call(request: KindCall) -> Json:
 
 
 def _bind(kind: str, data: Json) -> Json:
-    action = msgspec.convert(data["action"], Action)
+    action = calls.configured(msgspec.convert(data["action"], Action))
     environment = msgspec.convert(data["environment"], Environment)
     adorned = kinds()[kind] if kind else kind_for(action)
     return to_json(adorned.bind(action, environment, seed=data["seed"], run=data["run"]))

@@ -12,7 +12,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -55,6 +55,10 @@ class SandboxPlace:
     def directory(self) -> str:
         return str(self._sandbox.directory)
 
+    def variables(self) -> dict[str, str]:
+        """What programs inside the run find in their environment, as ``chaosfw sandbox env`` prints it."""
+        return sandbox.env(self._sandbox.directory)
+
     def endpoint(self, name: str) -> Endpoint:
         return Endpoint(name=name, url=_resolved(name, self._endpoints, self._service))
 
@@ -84,7 +88,9 @@ class ClusterPlace:
     environment: Environment
     _endpoints: Mapping[str, str]
     directory: str = ""
-    _closers: list[Callable[[], None]] = field(default_factory=list)
+
+    def variables(self) -> dict[str, str]:
+        return {}
 
     def endpoint(self, name: str) -> Endpoint:
         return Endpoint(name=name, url=_resolved(name, self._endpoints, _no_services))

@@ -225,7 +225,13 @@ class Session:
         assert self.place is not None
         path = os.pathsep.join(dict.fromkeys([str(self.settings.rootdir), *(one for one in sys.path if one)]))
         bypass = {"NO_PROXY": "*", "no_proxy": "*"} if self.place.environment.kind == "sandbox" else {}
-        return {"KUBECONFIG": self.place.environment.kubeconfig, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **bypass}
+        return {
+            **self.place.variables(),
+            "KUBECONFIG": self.place.environment.kubeconfig,
+            "PYTHONPATH": path,
+            "PYTHONUNBUFFERED": "1",
+            **bypass,
+        }
 
     def _log(self, role: str) -> Path:
         assert self.place is not None

@@ -6,17 +6,21 @@ Called in the executor. Its Runner is not used: it exits 0 when an action fails,
 
 from __future__ import annotations
 
+import copy
+import json
+import threading
 from typing import Any
 
+from chaoslib import substitute
 from chaoslib.activity import run_activity
-from chaoslib.configuration import load_configuration
-from chaoslib.exceptions import ActivityFailed
+from chaoslib.configuration import load_configuration, load_dynamic_configuration
+from chaoslib.exceptions import ActivityFailed, ChaosException
 from chaoslib.hypothesis import within_tolerance
 from chaoslib.secret import load_secrets
 
 from chaosfw.errors import DriverError
-from chaosfw.model.activity import HttpProvider, ProcessProvider, PythonProvider
-from chaosfw.model.struct import Json
+from chaosfw.model.activity import Action, HttpProvider, ProcessProvider, PythonProvider
+from chaosfw.model.struct import Json, but
 from chaosfw.model.tolerance import ToolkitTolerance
 from chaosfw.ports import ProviderCall
 
@@ -26,8 +30,7 @@ BODY = 20_000
 
 def call(request: ProviderCall) -> Json:
     """The provider's value. Raises DriverError with the driver's own words."""
-    configuration = load_configuration(request.configuration)
-    secrets = load_secrets(request.secrets, configuration)
+    configuration, secrets = resolved(request.configuration, request.secrets)
     activity = to_toolkit(request)
     try:
         value = run_activity(activity, configuration, secrets)
@@ -37,6 +40,36 @@ def call(request: ProviderCall) -> Json:
         tolerated = within_tolerance(request.tolerance.value, value, configuration=configuration, secrets=secrets)
         value = {"tolerated": bool(tolerated), "value": value}
     return redacted(shortened(value), secrets)
+
+
+def resolved(configuration: dict[str, Any], secrets: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Configuration and secrets with their values. Dynamic configuration is asked once for each executor, as Chaos Toolkit does."""
+    key = json.dumps([configuration, secrets], sort_keys=True)
+    with _guard:
+        if key not in _resolved:
+            _resolved[key] = _resolve(configuration, secrets)
+        return _resolved[key]
+
+
+def _resolve(configuration: dict[str, Any], secrets: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    try:
+        found = load_configuration(copy.deepcopy(configuration))
+        loaded = load_secrets(copy.deepcopy(secrets), found)
+        return load_dynamic_configuration(found, loaded), loaded
+    except ChaosException as trouble:
+        raise DriverError(f"configuration: {trouble}") from trouble
+
+
+def configured(action: Action) -> Action:
+    """The action with ``${name}`` of its configuration put into its arguments, so that targets can be found. Secrets stay names."""
+    if not isinstance(action.provider, PythonProvider) or not action.configuration:
+        return action
+    configuration, _ = resolved(action.configuration, action.secrets)
+    return but(action, provider=but(action.provider, arguments=substitute(action.provider.arguments, configuration, {}) or {}))
+
+
+_resolved: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+_guard = threading.Lock()
 
 
 def to_toolkit(request: ProviderCall) -> dict[str, Any]:

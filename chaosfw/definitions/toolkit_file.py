@@ -1,0 +1,395 @@
+"""
+Chaos Toolkit experiment files become experiments. All problems of a file are told at once, with file, line and path.
+
+What Chaos Toolkit has no words for stands in the file's own ``extensions: [{name: chaosfw, …}]`` block, which stock ``chaos``
+ignores. A file without that block claims what Chaos Toolkit judges, and no more (``Experiment.stock``). What is not supported
+yet is a located error: nothing is injected from a file that would be understood by half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from chaosfw.authoring.probes import availability, latency
+from chaosfw.definitions.located import Place, read
+from chaosfw.errors import UsageError
+from chaosfw.model.activity import Action, HttpProvider, Hypothesis, Probe, ProcessProvider, Provider, PythonProvider, Step
+from chaosfw.model.experiment import Experiment, Origin
+from chaosfw.model.load import Load
+from chaosfw.model.slo import SLO, LatencyLimit, Objective
+from chaosfw.model.struct import but
+from chaosfw.model.tolerance import Between, Exactly, OneOf, Tolerance, ToolkitTolerance
+from chaosfw.quantities import duration, quantile, share
+
+TOP = (
+    "version", "title", "description", "tags", "contributions", "configuration", "secrets", "steady-state-hypothesis", "method",
+    "rollbacks", "extensions", "controls", "runtime", "dry",
+)  # fmt: skip
+ACTIVITY = ("type", "name", "provider", "tolerance", "pauses", "background", "ref", "controls", "configuration", "secrets")
+BLOCK = (
+    "name", "load", "slo", "during_fault", "baseline", "lasts", "stable_for", "mitigate_within", "recover_within", "probe_every",
+    "costs_at_most", "self_heals", "proof",
+)  # fmt: skip
+STRATEGIES = ("default", "before-method-only", "after-method-only", "during-method-only", "continuously", "continuous")
+TIMES = ("baseline", "lasts", "stable_for", "recover_within", "probe_every")
+SLACK = 5.0
+"""Seconds on top of a provider's own time-out before its call counts as lost."""
+
+
+def is_experiment(text: str) -> bool:
+    """Whether a file's text looks like a Chaos Toolkit experiment: a title and a method. Cheap, before any parsing."""
+    return "title" in text and "method" in text
+
+
+def load_file(path: Path) -> Experiment | None:
+    """The experiment of a file; None when it is no experiment (no title or no method). Raises DefinitionError."""
+    text = path.read_text(encoding="utf-8")
+    if not is_experiment(text):
+        return None
+    top = read(path, text)
+    if not isinstance(top.value, dict) or not {"title", "method"} <= set(top.value):
+        return None
+    made = _experiment(top, path)
+    top.problems.raise_any()
+    return made
+
+
+def _experiment(top: Place, path: Path) -> Experiment:
+    top.known(*TOP)
+    _refuse_unsupported(top)
+    shared = {"configuration": top.mapping("configuration"), "secrets": top.mapping("secrets")}
+    block = _block(top)
+    referable: dict[str, Step] = {}
+    hypothesis = _hypothesis(top, shared, referable)
+    method = tuple(step for place in top.listed("method") if (step := _step(place, shared, referable)) is not None)
+    rollbacks = tuple(step for place in top.listed("rollbacks") if isinstance(step := _step(place, shared, referable), Action))
+    experiment = Experiment(
+        title=top.text("title"),
+        steady_state=hypothesis,
+        throughout=_strategy(top) in ("during-method-only", "continuously", "continuous"),
+        method=_with_rollbacks(method, rollbacks),
+        rollbacks=rollbacks,
+        baseline=0.0,
+        lasts=0.0,
+        stable_for=0.0,
+        recover_within=0.0,
+        stock=block is None,
+        origin=Origin(file=str(path), line=1, name=path.name),
+        configuration=shared["configuration"],
+    )
+    return experiment if block is None else _extended(experiment, block, shared, referable)
+
+
+def _refuse_unsupported(top: Place) -> None:
+    if (controls := top.get("controls")) is not None and controls.value:
+        controls.problem("is not supported yet: remove it, or run the file with stock chaos")
+    runtime = top.get("runtime")
+    rollbacks = runtime.get("rollbacks") if runtime is not None else None
+    if rollbacks is not None and isinstance(rollbacks.value, dict) and rollbacks.value.get("strategy") == "never":
+        (rollbacks.get("strategy") or rollbacks).problem("is 'never', which is not supported: every fault is put back")
+
+
+def _strategy(top: Place) -> str:
+    runtime = top.get("runtime")
+    hypothesis = runtime.get("hypothesis") if runtime is not None else None
+    return hypothesis.one_of("strategy", STRATEGIES, default="default") if hypothesis is not None else "default"
+
+
+def _block(top: Place) -> Place | None:
+    for place in top.listed("extensions"):
+        if isinstance(place.value, dict) and place.value.get("name") == "chaosfw":
+            return place
+    return None
+
+
+# -- activities ----------------------------------------------------------------------------------------------------------
+
+
+def _hypothesis(top: Place, shared: dict[str, Any], referable: dict[str, Step]) -> Hypothesis | None:
+    place = top.get("steady-state-hypothesis")
+    if place is None or not place.value:
+        return None
+    probes = []
+    for one in place.listed("probes"):
+        step = _step(one, shared, referable)
+        if isinstance(step, Probe):
+            if step.tolerance is None:
+                one.problem("has no 'tolerance': a hypothesis can not be judged without one")
+            probes.append(step)
+        elif isinstance(step, Action):
+            one.problem("is an action: only probes belong into a hypothesis")
+    return Hypothesis(title=place.text("title", default="steady state"), probes=_unique(probes)) if probes else None
+
+
+def _step(place: Place, shared: dict[str, Any], referable: dict[str, Step]) -> Step | None:
+    if not isinstance(place.value, dict):
+        place.problem(f"is {place.value!r}: an activity was expected")
+        return None
+    if (reference := place.get("ref")) is not None:
+        if reference.value not in referable:
+            known = ", ".join(repr(name) for name in referable) or "none yet"
+            reference.problem(f"is {reference.value!r}, which names no activity before it; known: {known}")
+            return None
+        return referable[reference.value]
+    place.known(*ACTIVITY)
+    if place.value.get("controls"):
+        (place.get("controls") or place).problem("is not supported yet: remove it, or run the file with stock chaos")
+    kind = place.one_of("type", ("probe", "action"))
+    name = place.text("name")
+    provider, timeout = _provider(place)
+    if provider is None or not name:
+        return None
+    step = _probe(place, name, provider, timeout, shared) if kind == "probe" else _action(place, name, provider, timeout, shared)
+    referable[name] = step
+    return step
+
+
+def _probe(place: Place, name: str, provider: Provider, timeout: float, shared: dict[str, Any]) -> Probe:
+    return Probe(name=name, provider=provider, tolerance=_tolerance(place), timeout=timeout, **shared)
+
+
+def _action(place: Place, name: str, provider: Provider, timeout: float, shared: dict[str, Any]) -> Action:
+    pauses = place.get("pauses")
+    return Action(
+        name=name,
+        provider=provider,
+        background=place.flag("background"),
+        pause_before=pauses.seconds("before", default=0.0) if pauses is not None else 0.0,
+        pause_after=pauses.seconds("after", default=0.0) if pauses is not None else 0.0,
+        timeout=timeout + SLACK,
+        **shared,
+    )
+
+
+def _provider(place: Place) -> tuple[Provider | None, float]:
+    given = place.get("provider")
+    if given is None or not isinstance(given.value, dict):
+        place.problem("has no 'provider': a mapping with a type was expected")
+        return None, 0.0
+    match given.one_of("type", ("python", "http", "process")):
+        case "python":
+            secrets = tuple(str(one.value) for one in given.listed("secrets"))
+            made = PythonProvider(
+                module=given.text("module"), func=given.text("func"), arguments=given.mapping("arguments"), secrets=secrets
+            )
+            return (made, 5.0 if place.value.get("type") == "probe" else 60.0) if made.module and made.func else (None, 0.0)
+        case "http":
+            timeout = _timeout(given, 5.0)
+            headers = {str(key): str(value) for key, value in given.mapping("headers").items()}
+            url = given.text("url")
+            http = HttpProvider(
+                url=url,
+                method=given.text("method", default="GET"),
+                headers=headers,
+                arguments=given.value.get("arguments"),
+                timeout=timeout,
+                verify_tls=given.flag("verify_tls", default=True),
+            )
+            return (http, timeout + 1.0) if url else (None, 0.0)
+        case "process":
+            timeout = _timeout(given, 30.0)
+            process = ProcessProvider(path=given.text("path"), arguments=given.value.get("arguments"), timeout=timeout)
+            return (process, timeout + 1.0) if process.path else (None, 0.0)
+    return None, 0.0
+
+
+def _timeout(given: Place, default: float) -> float:
+    """Chaos Toolkit takes a number, or (connect, read) for http."""
+    value = given.value.get("timeout")
+    if isinstance(value, list) and all(isinstance(one, int | float) for one in value):
+        return float(sum(value))
+    return given.seconds("timeout", default=default)
+
+
+def _tolerance(place: Place) -> Tolerance | None:
+    """Chaos Toolkit's words: a value, [choices], or {type: range | regex | jsonpath | probe}."""
+    given = place.get("tolerance")
+    if given is None:
+        return None
+    value = given.value
+    if isinstance(value, list):
+        if len(value) == 2 and all(isinstance(one, int | float) and not isinstance(one, bool) for one in value):
+            return ToolkitTolerance(value=value)
+        return OneOf(values=tuple(value))
+    if not isinstance(value, dict):
+        return Exactly(value=value)
+    match given.one_of("type", ("range", "regex", "jsonpath", "probe")):
+        case "range" if "target" not in value:
+            bounds = value.get("range")
+            if not isinstance(bounds, list) or len(bounds) != 2 or not all(isinstance(one, int | float) for one in bounds):
+                given.problem(f"has range {bounds!r}: two numbers [low, high] were expected")
+                return None
+            return Between(low=bounds[0], high=bounds[1])
+        case "regex" if not value.get("pattern"):
+            given.problem("has no 'pattern'")
+            return None
+        case "jsonpath" if not value.get("path"):
+            given.problem("has no 'path'")
+            return None
+    return ToolkitTolerance(value=value)
+
+
+def _with_rollbacks(method: tuple[Step, ...], rollbacks: tuple[Action, ...]) -> tuple[Step, ...]:
+    """The file's rollbacks are the undo of the actions that no FaultKind knows how to put back; played once, by the first of them."""
+    made: list[Step] = []
+    given = False
+    for step in method:
+        if isinstance(step, Action) and rollbacks and not given and not _brings_its_own(step):
+            made.append(but(step, rollbacks=rollbacks))
+            given = True
+        else:
+            made.append(step)
+    return tuple(made)
+
+
+def _brings_its_own(action: Action) -> bool:
+    """Whether a FaultKind of ours adorns the function. Names only: drivers are not imported here."""
+    return isinstance(action.provider, PythonProvider) and action.provider.name in KNOWN
+
+
+KNOWN = frozenset(
+    {
+        "chaosk8s.pod.actions.terminate_pods",
+        "chaosk8s.pod.actions.delete_pods",
+        "chaosk8s.node.actions.cordon_node",
+        "chaosk8s.node.actions.drain_nodes",
+        "chaosfw.activities.kubernetes.cordon_nodes",
+        "chaosfw.activities.kubernetes.drain_nodes",
+        "chaosfw.activities.kubernetes.drain_zone",
+    }
+)
+"""Functions with a way back of their own; a test holds this against the catalogue."""
+
+
+def _unique(probes: Iterable[Probe]) -> tuple[Probe, ...]:
+    """Chaos Toolkit allows two probes of one name; our rounds do not."""
+    seen: dict[str, int] = {}
+    made = []
+    for probe in probes:
+        seen[probe.name] = seen.get(probe.name, 0) + 1
+        made.append(probe if seen[probe.name] == 1 else but(probe, name=f"{probe.name} #{seen[probe.name]}"))
+    return tuple(made)
+
+
+# -- our own block -------------------------------------------------------------------------------------------------------
+
+
+def _extended(experiment: Experiment, block: Place, shared: dict[str, Any], referable: dict[str, Step]) -> Experiment:
+    """The experiment with what the block adds. Values that the block leaves out are the product's own defaults."""
+    block.known(*BLOCK)
+    plain = Experiment(title="")
+    times = {name: block.seconds(name, default=getattr(plain, name)) for name in TIMES}
+    unwritten = tuple(name for name in TIMES if block.get(name) is None)
+    heals = {str(one.value) for one in block.listed("self_heals")}
+    _names_exist(block, "self_heals", heals, experiment)
+    proofs = _proofs(block, shared, referable, experiment)
+    method = tuple(
+        but(step, self_heals=step.self_heals or step.name in heals, proof=proofs.get(step.name)) if isinstance(step, Action) else step
+        for step in experiment.method
+    )
+    mitigate = block.seconds("mitigate_within", default=-1.0)
+    return but(
+        experiment,
+        **times,
+        mitigate_within=None if mitigate < 0 else mitigate,
+        defaults=unwritten,
+        method=method,
+        load=_load(block),
+        slo=_slo(block),
+        during_fault=_objectives(block),
+        costs_at_most=_share(block, "costs_at_most"),
+    )
+
+
+def _load(block: Place) -> Load | None:
+    given = block.get("load")
+    if given is None:
+        return None
+    given.known("endpoint", "path", "rate", "method", "headers", "body", "timeout", "connection", "status", "marker")
+    statuses = tuple(one.value for one in given.listed("status") if isinstance(one.value, int))
+    rate = given.number("rate", default=50.0)
+    if rate <= 0:
+        (given.get("rate") or given).problem(f"is {rate:g}: more than 0 requests a second was expected")
+    connection = given.one_of("connection", ("new", "keep-alive"), default="new")
+    return Load(
+        endpoint=given.text("endpoint"),
+        path=given.text("path", default="/"),
+        rate=rate,
+        method=given.text("method", default="GET"),
+        headers={str(key): str(value) for key, value in given.mapping("headers").items()},
+        body=given.text("body", default=""),
+        timeout=given.seconds("timeout", default=5.0),
+        connection="keep-alive" if connection == "keep-alive" else "new",
+        expected_status=statuses,
+        marker=given.text("marker", default="x-chaosfw-pod").lower(),
+    )
+
+
+def _slo(block: Place) -> SLO | None:
+    given = block.get("slo")
+    if given is None:
+        return None
+    given.known("name", "availability", "latency", "window", "requests_per_window")
+    limits = []
+    for name, limit in given.mapping("latency").items():
+        try:
+            limits.append(LatencyLimit(quantile=quantile(str(name)), limit=duration(limit, what=f"latency {name}")))
+        except UsageError as trouble:
+            given.problem(trouble.message)
+    return SLO(
+        name=given.text("name", default="slo"),
+        availability=_share(given, "availability") or 0.0,
+        latency=tuple(limits),
+        window=given.seconds("window", default=30 * 86400.0),
+        requests_per_window=given.number("requests_per_window", default=0.0),
+    )
+
+
+def _objectives(block: Place) -> tuple[Objective, ...]:
+    given = block.get("during_fault")
+    if given is None:
+        return ()
+    made: list[Objective] = []
+    try:
+        if (target := given.get("availability")) is not None:
+            made.append(availability(target.value))
+        made += [latency(**{str(name): limit}) for name, limit in given.mapping("latency").items()]
+    except UsageError as trouble:
+        given.problem(trouble.message)
+    return tuple(made)
+
+
+def _share(place: Place, key: str) -> float | None:
+    given = place.get(key)
+    if given is None:
+        return None
+    try:
+        return share(given.value, what="is")
+    except UsageError:
+        given.problem(f"is {given.value!r}: a share such as '97%' was expected")
+        return None
+
+
+def _proofs(block: Place, shared: dict[str, Any], referable: dict[str, Step], experiment: Experiment) -> dict[str, Probe]:
+    given = block.get("proof")
+    if given is None:
+        return {}
+    made: dict[str, Probe] = {}
+    for name in given.value if isinstance(given.value, dict) else ():
+        place = given.get(name)
+        step = _step(place, shared, referable) if place is not None else None
+        if isinstance(step, Probe):
+            made[str(name)] = step
+        elif place is not None:
+            place.problem("is no probe: a probe that holds while the fault is in was expected")
+    _names_exist(given, "", set(made), experiment)
+    return made
+
+
+def _names_exist(place: Place, key: str, names: set[str], experiment: Experiment) -> None:
+    actions = [action.name for action in experiment.actions]
+    for name in sorted(names - set(actions)):
+        at = (place.get(key) if key else place.get(name)) or place
+        at.problem(f"names {name!r}, which is no action of the method; actions: {', '.join(map(repr, actions)) or 'none'}")
