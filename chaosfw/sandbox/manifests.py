@@ -17,9 +17,11 @@ import yaml
 from chaosfw.errors import SandboxError
 from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.https import Api
+from chaosfw.timing import SYSTEM, nanoseconds
 
 _FIRST: Final = ("Namespace", "CustomResourceDefinition", "ServiceAccount", "Secret", "ConfigMap", "Service")
 """What others need goes first; the rest in the order given."""
+_PATIENCE: Final = 5.0
 _SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 
 
@@ -102,8 +104,21 @@ def _apply_one(api: Api, manifest: Manifest, resources: Mapping[str, Object]) ->
     namespace = body["metadata"].get("namespace") or "default"
     place = f"{_root(body['apiVersion'])}/" + (f"namespaces/{namespace}/" if row["namespaced"] else "") + row["name"]
     try:
-        api.call("POST", place, body)
+        _create(api, place, body)
     except ApiError as error:
         if error.reason != "AlreadyExists":
             raise
         api.call("PATCH", f"{place}/{body['metadata']['name']}", body, content_type="application/merge-patch+json")
+
+
+def _create(api: Api, place: str, body: Object) -> None:
+    """A pod may come before its new namespace has a service account: a moment later it has one."""
+    deadline = SYSTEM.monotonic_ns() + nanoseconds(_PATIENCE)
+    while True:
+        try:
+            api.call("POST", place, body)
+            return
+        except ApiError as error:
+            if "error looking up service account" not in error.message or SYSTEM.monotonic_ns() > deadline:
+                raise
+        SYSTEM.sleep(0.02)

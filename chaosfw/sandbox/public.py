@@ -125,6 +125,10 @@ class Sandbox:
         found = self._lease.ask({"do": "status"})["processes"]
         return tuple(Pid(name.removesuffix("s") if name == "pods" else name, pid) for name, pids in found.items() for pid in pids)
 
+    def pin(self) -> None:
+        """From now on it stays without leases, until :func:`down`."""
+        self._lease.ask({"do": "pin"})
+
     def lease(self) -> Lease:
         """One more lease, for a child that inherits its descriptor."""
         return lease(self.directory)
@@ -164,7 +168,7 @@ class Sandbox:
 
 def start(spec: SandboxSpec, *, timeout: float = 30.0) -> Sandbox:
     """A new sandbox with the manifests applied and settled; this process holds its first lease."""
-    directory, held = launch(spec, pinned=False, timeout=timeout)
+    directory, held = launch(spec, timeout=timeout)
     return _furnished(directory, held, spec, timeout=timeout)
 
 
@@ -175,13 +179,9 @@ def join(directory: Path) -> Sandbox:
 
 def up(spec: SandboxSpec, *, timeout: float = 30.0) -> Path:
     """A sandbox that stays until :func:`down`."""
-    directory, held = launch(spec, pinned=True, timeout=timeout)
-    try:
-        _furnished(directory, held, spec, timeout=timeout).close()
-    except BaseException:
-        down(directory)
-        raise
-    return directory
+    with start(spec, timeout=timeout) as sandbox:
+        sandbox.pin()
+    return sandbox.directory
 
 
 def down(directory: Path) -> None:

@@ -51,7 +51,7 @@ def _settle_in(request: Message) -> Keeper:
     os.umask(0o077)
     _take_streams(directory / "keeper.log")
     adopt_orphans()
-    return Keeper(directory=directory, claim=claimed, spec=request["spec"], pinned=request["pinned"])
+    return Keeper(directory=directory, claim=claimed, spec=request["spec"])
 
 
 def _take_streams(log: Path) -> None:

@@ -31,11 +31,11 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Keeper:
-    def __init__(self, *, directory: Path, claim: Claim, spec: Message, pinned: bool) -> None:
+    def __init__(self, *, directory: Path, claim: Claim, spec: Message) -> None:
         self._directory = directory
         self._claim = claim
         self._spec = spec
-        self._pinned = pinned
+        self._pinned = False
         self._children: tuple[Child, ...] = ()
         self._leases: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
         self._over: asyncio.Future[str] | None = None
@@ -156,6 +156,9 @@ class Keeper:
                 if last:
                     self._end("the last lease was given back")
                 return {"last": last}
+            case "pin":
+                self._pinned = True
+                return {}
             case "down":
                 self._end("told to stop")
                 return {}

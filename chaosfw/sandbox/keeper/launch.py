@@ -105,7 +105,7 @@ class _Keeper:
             self._handle = -1
 
 
-def launch(spec: SandboxSpec, *, pinned: bool, timeout: float) -> tuple[Path, Lease]:
+def launch(spec: SandboxSpec, *, timeout: float) -> tuple[Path, Lease]:
     """A running, ready sandbox and its first lease. Whatever went wrong in the keeper or below is raised here."""
     ours, theirs = socket.socketpair()
     with theirs:
@@ -117,7 +117,7 @@ def launch(spec: SandboxSpec, *, pinned: bool, timeout: float) -> tuple[Path, Le
             env=_importable(),
             pass_fds=[theirs.fileno()],
         )
-    ours.sendall(pack({"spec": spec_to_json(spec), "pinned": pinned}))
+    ours.sendall(pack({"spec": spec_to_json(spec)}))
     assert process.stderr is not None
     with process.stderr:
         process.wait()  # at once: the keeper itself is its grandchild

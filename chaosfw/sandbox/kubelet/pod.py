@@ -8,6 +8,7 @@ Owned by :mod:`.kubelet`. The worker's main task makes volumes, runs init contai
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from chaosfw.sandbox.kubelet.status import OURS, TERMINAL, Observed, pod_status
 from chaosfw.sandbox.kubelet.volumes import Volumes
 from chaosfw.sandbox.objects.moments import stamp
 
+LOG = logging.getLogger("chaosfw.sandbox")
 _RETRY: Final = 1.0
 
 
@@ -69,6 +71,7 @@ class PodWorker:
         self._started_at = stamp(site.clock.wall_ns())
         loop = asyncio.get_running_loop()
         self._running = loop.create_task(self._run(), name=f"pod {self.namespace}/{self.name}")
+        self._running.add_done_callback(_report_failure)
         self._reporting = loop.create_task(self._report(), name=f"status of {self.namespace}/{self.name}")
         self._ending: asyncio.Task[None] | None = None
 
@@ -87,6 +90,7 @@ class PodWorker:
         self._stopping.set()
         if self._ending is None:
             self._ending = asyncio.get_running_loop().create_task(self._end(grace=grace), name=f"end of {self.namespace}/{self.name}")
+            self._ending.add_done_callback(_report_failure)
         else:
             for container in self._containers():
                 container.hurry(grace=grace)
@@ -184,26 +188,42 @@ class PodWorker:
         self._reporting.cancel()
         await asyncio.gather(self._reporting, return_exceptions=True)
         if not self._deleted:
-            await self._send()
+            await self._send_last()
             await self._remove()
         await loop.run_in_executor(None, _discard, self._directory)
         self._recorder.forget(self.uid)
         self._gone(self.uid)
 
     async def _remove(self) -> None:
-        try:
-            await self._site.client.delete("pods", self.name, namespace=self.namespace, uid=self.uid, grace=0)
-        except ApiError as error:
-            if error.code not in (404, 409):
-                raise
+        """Asked again until the API takes it: a pod that is never removed holds a drain up for ever."""
+        while True:
+            try:
+                await self._site.client.delete("pods", self.name, namespace=self.namespace, uid=self.uid, grace=0)
+                return
+            except (ApiError, OSError) as error:
+                if isinstance(error, ApiError) and error.code in (404, 409):
+                    return  # it is gone, or another pod has its name
+                LOG.warning("cannot remove pod %s/%s: %s; trying again", self.namespace, self.name, error)
+                await asyncio.sleep(_RETRY)
 
     # --- its status
+
+    async def _send_last(self) -> None:
+        try:
+            await self._send()
+        except (ApiError, OSError) as error:
+            LOG.warning("cannot send the last status of pod %s/%s: %s", self.namespace, self.name, error)
 
     async def _report(self) -> None:
         while True:
             await self._dirty.wait()
             self._dirty.clear()
-            await self._send()
+            try:
+                await self._send()
+            except (ApiError, OSError) as error:
+                LOG.warning("cannot send the status of pod %s/%s: %s; trying again", self.namespace, self.name, error)
+                await asyncio.sleep(_RETRY)
+                self._dirty.set()
 
     async def _send(self) -> None:
         status = self.status()
@@ -257,3 +277,9 @@ class PodWorker:
 
 def _discard(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def _report_failure(task: asyncio.Task[None]) -> None:
+    """A task of a pod that broke is a bug of ours: it goes to the log, with its trace."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        LOG.error("%s failed", task.get_name(), exc_info=error)

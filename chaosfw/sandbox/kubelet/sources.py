@@ -46,10 +46,10 @@ class Sources:
     async def _fetch(self, resource: str, name: str) -> dict[str, bytes] | None:
         try:
             found = await self._client.get(resource, name, namespace=self._namespace)
-        except ApiError as error:
-            if error.code == 404:
+        except (ApiError, OSError) as error:
+            if isinstance(error, ApiError) and error.code == 404:
                 return None
-            raise
+            raise Missing(f"cannot read {resource} {name}: {error}") from error
         if resource == "secrets":
             return {key: base64.b64decode(text) for key, text in (found.get("data") or {}).items()}
         plain = {key: text.encode() for key, text in (found.get("data") or {}).items()}

@@ -59,7 +59,7 @@ def _phase(seen: Observed) -> str:
         return "Failed" if policy == "Never" and _has_failed(seen.init) else "Pending"
     if seen.final:
         return "Failed" if not seen.initialized or _has_failed(seen.main) or not _all_ended(seen.main) else "Succeeded"
-    if _all_ended(seen.main):
+    if _all_ended(seen.main) and not any("running" in status["state"] for status in seen.init):  # a sidecar may run on
         if policy == "Never":
             return "Failed" if _has_failed(seen.main) else "Succeeded"
         return "Succeeded" if policy == "OnFailure" and not _has_failed(seen.main) else "Running"
