@@ -234,7 +234,7 @@ def _time(record: Record, *, kind: str, slug: str, within: float, words: str) ->
     if found is None:
         return Finding(slug=slug, claim=claim, truth=Truth.undecided, allowed=f"{within:g} s", reason="no fault was injected")
     truth = recovery.decide(record, found)
-    measured = "no impact" if not found.impact else "did not end" if found.elapsed is None else f"{found.elapsed:.1f} s"
+    measured = _how_long(found)
     deadline = (found.since.last or found.since.first) + nanoseconds(within) if found.since else None
     return Finding(
         slug=slug,
@@ -248,6 +248,14 @@ def _time(record: Record, *, kind: str, slug: str, within: float, words: str) ->
         limit=within,
         at=deadline if truth is Truth.false else None,
     )
+
+
+def _how_long(found: Recovery) -> str:
+    if not found.impact:
+        return "no impact"
+    if found.elapsed is None:
+        return "did not end"
+    return f"{found.elapsed:.1f} s" if found.elapsed > 0 else "0 s (impact was over before)"
 
 
 def _time_reason(record: Record, found: Recovery, *, truth: Truth, slug: str) -> str:

@@ -116,12 +116,18 @@ def healthy_generator(record: Record, final: bool) -> Condition | None:
         return _unmet("generator", "the load never began")
     if load.generator.model != "open":
         return _unmet("generator", "a closed-loop generator sends less when the system is slow: it can show no demand")
-    if record.suspended or (load.seal is not None and load.seal.suspended):
-        return _unmet("generator", f"the machine slept during the run ({record.suspended:.1f} s)")
     share = load.tainted / load.total.intended if load.total.intended else 0.0
     if share > TAINTED:
         return _unmet("generator", f"the load generator was unwell for {share * 100:.1f} % of the requests, allowed {TAINTED * 100:g} %")
     return _met("generator", f"the generator kept its schedule ({share * 100:.2g} % of the requests tainted)")
+
+
+def awake(record: Record, final: bool) -> Condition | None:
+    """W: the machine did not sleep: clocks stood still, and so did probes and load."""
+    slept = record.suspended > 0 or bool(record.load and record.load.seal and record.load.seal.suspended)
+    if not slept:
+        return _met("awake", "the machine did not sleep")
+    return _unmet("awake", "the machine slept during the run" + (f" for {record.suspended:.1f} s" if record.suspended else ""))
 
 
 def enough_samples(record: Record, final: bool) -> Condition | None:
@@ -184,6 +190,7 @@ CONDITIONS: tuple[Check, ...] = (
     proven,
     exposed,
     healthy_generator,
+    awake,
     enough_samples,
     resolution,
     watched,

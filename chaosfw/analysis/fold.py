@@ -7,6 +7,7 @@ It measures and does not judge; the record's judgement is put in by :mod:`chaosf
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from chaosfw.analysis import budget, evidence, objectives, outages, recovery, windows
-from chaosfw.analysis.samples import UNKNOWN, Bools, Bytes, Ints, Series, grades, raw, series
+from chaosfw.analysis.samples import MISSING, UNKNOWN, Bools, Bytes, Ints, Series, grades, raw, series
 from chaosfw.analysis.story import Story, read
 from chaosfw.model.event import (
     AnyEvent,
@@ -142,9 +143,10 @@ def _with_load(record: Record, story: Story, *, data: bytes | memoryview) -> Rec
             total=objectives.count(column, grade=grade, mask=everything, limit=limit),
             phases=windows.by_phase(column, grade=grade, index=index, phases=story.phases, limit=limit),
             tainted=int(np.count_nonzero(column.tainted)),
-            missing=int(np.count_nonzero(column.outcome == 255)),
+            missing=int(np.count_nonzero(column.outcome == MISSING)),
             resolution=3 / load.rate,
             success_gap=windows.success_gap(column, grade=grade),
+            downtime=_downtime(story, column=column, grade=grade),
             reason=stop.reason if stop else "the load was never stopped",
             off=story.load_off,
             broken=column.broken,
@@ -197,6 +199,13 @@ def _price(story: Story, *, column: Series, index: Ints) -> Price | None:
     return budget.price(column, slo=experiment.slo, mask=mask, hypothetical=plan.environment.kind == "sandbox")
 
 
+def _downtime(story: Story, *, column: Series, grade: Bytes) -> tuple[float, float] | None:
+    slo = _experiment(story).slo
+    if slo is None or story.fault_call is None:
+        return None
+    return windows.downtime(column, grade=grade, begin=story.fault_call, target=slo.availability)
+
+
 def _in_fault(column: Series, story: Story, *, index: Ints) -> Bools:
     """Due in [F_call, the fault's end), and those that were in flight at F_call."""
     assert story.fault_call is not None
@@ -247,12 +256,13 @@ def _rounds_end(record: Record, over: int) -> int:
 
 
 def _rounds(story: Story) -> tuple[Round, ...]:
-    starts = [(one.span.first, one.phase) for one in story.phases]
+    starts, phases = [one.span.first for one in story.phases], [one.phase for one in story.phases]
 
     def phase(one: RoundSeen) -> Phase:
         if story.fault_call is not None and one.due < story.fault_call < one.at:
             return Phase.inject
-        return next((name for first, name in reversed(starts) if first <= one.due), Phase.preflight)
+        place = bisect.bisect_right(starts, one.due) - 1
+        return phases[place] if place >= 0 else Phase.preflight
 
     seen = sorted(story.all(RoundSeen), key=lambda one: one.due)
     return tuple(Round(due=one.due, at=one.at, ok=one.ok, phase=phase(one), before_rollbacks=one.before_rollbacks) for one in seen)

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from chaosfw.analysis.samples import BAD, GOOD, Bools, Bytes, Series, grades
+from chaosfw.analysis.samples import BAD, GOOD, MISSING, Bools, Bytes, Series, grades
 from chaosfw.model.load import Outcome
 from chaosfw.model.record import Counts, ObjectiveLine
 from chaosfw.model.slo import Objective
@@ -20,7 +20,7 @@ from chaosfw.model.verdict import Truth
 _STRICTEST = 299
 """Requests that a target of 100 % (where the formula has no answer) needs: those of 99 %."""
 
-_NAMES = {int(outcome): outcome.name for outcome in Outcome} | {255: "missing"}
+_NAMES = {int(outcome): outcome.name for outcome in Outcome} | {MISSING: "missing"}
 
 
 def minimum(target: float) -> int:

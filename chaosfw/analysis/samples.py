@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,9 @@ Bools = npt.NDArray[np.bool_]
 GOOD, BAD, UNKNOWN = 0, 1, 2
 """Grades of one request."""
 
-MISSING = 255
+assert max(Outcome) == Outcome.dropped == Outcome.aborted + 1  # what is unknown comes last
+
+MISSING = max(Outcome) + 1
 """Outcome of a request that was due and has no sample."""
 
 SLOT = NANOSECONDS // 10
@@ -48,7 +51,7 @@ _LAYOUT = np.dtype(
 assert _LAYOUT.itemsize == SAMPLE.size
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Series:
     """All intended requests of one load, in order. ``end`` and ``sent`` are 0 where there is no sample."""
 
@@ -64,11 +67,22 @@ class Series:
     tainted: Bools
     broken: str
 
-    @property
+    @cached_property
     def known_end(self) -> Ints:
         """The end of each request; where there is none, the latest that it could have been."""
         latest: Ints = self.due + round(self.timeout * NANOSECONDS)
         return np.where(self.end > 0, self.end, latest)
+
+    @cached_property
+    def unknown(self) -> Bools:
+        """Neither good nor bad, whatever the limit."""
+        outcome = self.outcome
+        return (outcome >= Outcome.aborted) | self.tainted  # aborted, dropped, missing
+
+    @cached_property
+    def graded(self) -> dict[float | None, Bytes]:
+        """Grades by limit: several figures look at the same ones."""
+        return {}
 
 
 def raw(samples: bytes | memoryview | Path) -> bytes | memoryview:
@@ -125,14 +139,16 @@ def grades(series: Series, *, limit: float | None) -> Bytes:
     Good, bad or unknown for each intended request. Latency lies in [end - sent, end - intended]: a request that straddles
     ``limit`` (seconds) is unknown. Aborted, dropped, missing and tainted ones are unknown.
     """
-    outcome = series.outcome
-    grade = np.where(outcome == Outcome.ok, np.uint8(GOOD), np.uint8(BAD))
+    if limit in series.graded:
+        return series.graded[limit]
+    grade: Bytes = (series.outcome != Outcome.ok).astype(np.uint8)
     if limit is not None:
         allowed = round(limit * NANOSECONDS)
-        ok = outcome == Outcome.ok
+        ok = grade == GOOD
         grade[ok & (series.end - series.due > allowed)] = UNKNOWN
         grade[ok & (series.end - series.sent > allowed)] = BAD
-    grade[(outcome == Outcome.aborted) | (outcome == Outcome.dropped) | (outcome == MISSING) | series.tainted] = UNKNOWN
+    grade[series.unknown] = UNKNOWN
+    series.graded[limit] = grade
     return grade
 
 

@@ -22,6 +22,10 @@ from chaosfw.timing import NANOSECONDS, nanoseconds, seconds
 BUCKETS = 300
 """Points of the time axis, at most."""
 
+FEWEST_BUCKETS = 60
+PER_BUCKET = 20
+"""Requests that a point stands for, where there are not enough for all points: a p95 of three is none."""
+
 _NARROWEST = NANOSECONDS // 10
 _BITS = 44
 _INFINITE = (1 << _BITS) - 1
@@ -81,7 +85,8 @@ def axis(series: Series, *, grade: Bytes, begin: int, end: int) -> tuple[Second,
     """About three hundred buckets over the run, in one sort for all of them."""
     if end <= begin or not len(series.due):
         return ()
-    width = max(_NARROWEST, math.ceil((end - begin) / BUCKETS))
+    buckets = min(BUCKETS, max(FEWEST_BUCKETS, len(series.due) // PER_BUCKET))
+    width = max(_NARROWEST, math.ceil((end - begin) / buckets))
     buckets = math.ceil((end - begin) / width)
     inside = (series.due >= begin) & (series.due < end)
     place = (series.due[inside] - begin) // width

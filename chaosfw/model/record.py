@@ -234,6 +234,8 @@ class LoadLine(Noun, frozen=True, kw_only=True):
     """Smallest total outage that this load can see, in seconds: 3 / rate."""
     success_gap: float | None = None
     """Largest distance between the ends of consecutive successes, in seconds."""
+    downtime: tuple[float, float] | None = None
+    """Seconds of bad windows since F_call, aligned to it: certain, and possible. None without an SLO or a fault."""
     reason: str = ""
     off: int = 0
     """Instant until which requests were due: what was asked for, not what the generator says it did."""

@@ -9,7 +9,7 @@ import pytest
 from chaosfw.analysis import conditions
 from chaosfw.analysis.fold import fold
 from chaosfw.analysis.judge import judge, judged
-from chaosfw.model.event import AnyEvent, Contaminated, Halted, Phase, PhaseBegan, RoundSeen
+from chaosfw.model.event import AnyEvent, Contaminated, Halted, Phase, PhaseBegan, RoundSeen, Suspended
 from chaosfw.model.load import Outcome
 from chaosfw.model.record import Record
 from chaosfw.model.struct import but
@@ -68,6 +68,11 @@ def sick_generator(seed: int) -> Record:
     return Script(seed=seed, unhealthy=tuple(2.0 * seed + slot / 10 for slot in range(4))).record()
 
 
+def slept(seed: int) -> Record:
+    script = Script(seed=seed)
+    return script.record(edit=lambda events: [*events, Suspended(at=script.at(seed), seconds=60.0)])
+
+
 def few_samples(seed: int) -> Record:
     sparse = but(experiment().load, rate=1.0 + seed / 10)
     return Script(seed=seed, served=("web-1",), experiment=but(experiment(), load=sparse, during_fault=())).record()
@@ -102,6 +107,7 @@ ONLY: dict[str, tuple[Callable[[int], Record], str]] = {
     "proven": (faded, "faded"),
     "exposed": (victim_without_traffic, "nothing shows that the load reached what kill web-1 hit"),
     "healthy_generator": (sick_generator, "the load generator was unwell"),
+    "awake": (slept, "the machine slept"),
     "enough_samples": (few_samples, "requests before the fault"),
     "resolution": (coarse, "raise the rate"),
     "watched": (probes_stood_still, "scheduled evaluations while the fault was in"),

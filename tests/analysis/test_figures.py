@@ -20,7 +20,7 @@ from chaosfw.model.record import Counts, Round
 from chaosfw.model.slo import SLO, LatencyLimit
 from chaosfw.model.struct import but
 from chaosfw.model.verdict import Truth
-from chaosfw.testing.journals import Script, Weather, experiment
+from chaosfw.testing.journals import Script, Weather, bound, experiment
 
 RATE = 100.0
 STEP = 10_000_000
@@ -278,8 +278,6 @@ def test_the_fold_is_the_same_twice() -> None:
 
 
 def test_a_self_healing_fault_is_timed_from_the_fault() -> None:
-    from chaosfw.testing.journals import bound
-
     healing = but(experiment(), lasts=4.0, recover_within=6.0, during_fault=())
     record = Script(experiment=healing, bound=(bound(self_heals=True),), weather=(Weather(begin=0.5, end=8),)).record()
 
