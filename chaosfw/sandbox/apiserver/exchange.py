@@ -47,6 +47,8 @@ class Exchange:
         if self._target.subresource and self._target.subresource != "status":
             return await self._through_door()
         method = self._request.method
+        if method not in ("GET", "HEAD") and self._row.namespaced and not self._target.namespace:
+            raise errors.no_such_resource() if self._row.custom else errors.method_not_allowed()
         if method in ("GET", "HEAD"):
             return await self._get() if self._target.name else await self._list()
         if method == "POST" and not self._target.name:

@@ -28,10 +28,11 @@ _INFO = (
 
 
 class FakeKubelet:
-    """All nodes of a test cluster. ``hold``: names of pods (by prefix) that never become ready."""
+    """All nodes of a test cluster. ``hold``: names of pods (by prefix) that never become ready. ``lets_go`` False: deleted pods stay."""
 
     def __init__(self, client: Client, *, nodes: Mapping[str, str], hold: tuple[str, ...] = ()) -> None:
         self.client, self.nodes, self.hold = client, nodes, hold
+        self.lets_go = True
         self._pods = Informer(client, "pods")
         self._addresses = itertools.count(2)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -60,6 +61,8 @@ class FakeKubelet:
         place = {"namespace": metadata["namespace"]}
         try:
             if metadata.get("deletionTimestamp"):
+                if not self.lets_go:
+                    return
                 await self.client.delete("pods", metadata["name"], uid=metadata["uid"], grace=0, **place)
             elif pod["status"]["phase"] == "Pending":
                 ready = not metadata["name"].startswith(self.hold) if self.hold else True

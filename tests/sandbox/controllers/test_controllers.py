@@ -1,0 +1,303 @@
+"""The controllers on a real server with a fake kubelet: what they make true, and how they get there."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from chaosfw.sandbox.client.verbs import ApiError, Object
+from chaosfw.sandbox.controllers import rollout
+from chaosfw.sandbox.controllers.rollout import SetCount
+from tests.sandbox.apiserver.plane import DEADLINE, Plane, deployment, is_ready, plane, ready, service
+
+SLICES = "endpointslices.discovery.k8s.io"
+SETS = "replicasets.apps"
+PLACE = {"namespace": "default"}
+
+
+def tell(story: Callable[[Plane], Awaitable[None]], **options: Any) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(2 * DEADLINE), plane(**options) as running:
+            await story(running)
+
+    asyncio.run(run())
+
+
+def available(count: int, *, revision: str = "") -> Callable[[list[Object]], bool]:
+    def holds(found: list[Object]) -> bool:
+        status = found[0].get("status") or {}
+        progress = [one for one in status.get("conditions", ()) if one["type"] == "Progressing"]
+        complete = bool(progress) and progress[0]["reason"] == "NewReplicaSetAvailable"
+        noted = found[0]["metadata"].get("annotations", {}).get("deployment.kubernetes.io/revision", "")
+        observed = status.get("observedGeneration", 0) == found[0]["metadata"]["generation"]
+        return observed and complete and status.get("availableReplicas", 0) == count and revision in ("", noted)
+
+    return holds
+
+
+async def rolled_out(running: Plane, **spec: Any) -> Object:
+    await running.client.create("deployments.apps", deployment(**spec), **PLACE)
+    return (await running.until("deployments.apps", available(spec.get("replicas", 3))))[0]
+
+
+async def listed(running: Plane, pod: Object, *, going: bool) -> list[Object]:
+    """The endpoints of a pod, once its slice says whether it is going."""
+
+    def of_pod(found: list[Object]) -> list[Object]:
+        return [one for one in found[0]["endpoints"] if one["targetRef"]["uid"] == pod["metadata"]["uid"]]
+
+    slices = await running.until(SLICES, lambda found: any(one["conditions"]["terminating"] is going for one in of_pod(found)))
+    return of_pod(slices)
+
+
+def test_a_deployment_becomes_ready_pods_one_on_each_node() -> None:
+    async def story(running: Plane) -> None:
+        found = await rolled_out(running)
+        pods, _ = await running.client.list("pods", **PLACE)
+        sets, _ = await running.client.list(SETS, **PLACE)
+
+        assert {pod["spec"]["nodeName"] for pod in pods} == {"n1", "n2", "n3"}
+        counters = {name: value for name, value in found["status"].items() if name != "conditions"}
+        assert counters == {"observedGeneration": 1, "replicas": 3, "updatedReplicas": 3, "readyReplicas": 3, "availableReplicas": 3}
+        template = copy.deepcopy(sets[0]["spec"]["template"])
+        digest = template["metadata"]["labels"].pop("pod-template-hash")
+        assert template == found["spec"]["template"]
+        assert sets[0]["metadata"]["name"] == f"web-{digest}"
+
+    tell(story)
+
+
+def test_a_deleted_pod_is_replaced_within_milliseconds() -> None:
+    async def story(running: Plane) -> None:
+        await rolled_out(running)
+        pods, _ = await running.client.list("pods", **PLACE)
+        gone = pods[0]["metadata"]
+
+        began = time.monotonic()
+        await running.client.delete("pods", gone["name"], grace=0, uid=gone["uid"], **PLACE)
+        await running.until("pods", lambda found: len(found) == 3 and all(pod["metadata"]["uid"] != gone["uid"] for pod in found))
+
+        assert time.monotonic() - began < 0.5
+
+    tell(story)
+
+
+def test_a_rollout_keeps_within_surge_and_unavailability() -> None:
+    async def story(running: Plane) -> None:
+        strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+        await rolled_out(running, replicas=4, strategy=strategy)
+        _, version = await running.client.list("pods", **PLACE)
+        watch = running.client.watch("pods", since=version, **PLACE)
+        known = {pod["metadata"]["name"]: pod for pod in (await running.client.list("pods", **PLACE))[0]}
+        change = {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "stand-in:2"}]}}}}
+        await running.client.patch("deployments.apps", "web", change, style="strategic", **PLACE)
+
+        most, fewest = 4, 4
+        while not all(pod["spec"]["containers"][0]["image"] == "stand-in:2" for pod in known.values()) or len(known) != 4:
+            kind, pod = await anext(watch)
+            known[pod["metadata"]["name"]] = pod
+            if kind == "DELETED":
+                del known[pod["metadata"]["name"]]
+            active = [one for one in known.values() if not one["metadata"].get("deletionTimestamp")]
+            most, fewest = max(most, len(active)), min(fewest, sum(is_ready(one) for one in active))
+        await running.until("deployments.apps", available(4, revision="2"))
+
+        assert (most, fewest) == (5, 4)
+
+    tell(story)
+
+
+def test_a_rollout_that_cannot_get_ready_leaves_the_old_pods() -> None:
+    async def story(running: Plane) -> None:
+        await rolled_out(running, progressDeadlineSeconds=1)
+        assert running.kubelet is not None
+        running.kubelet.hold = ("web-",)
+        change = {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "broken:1"}]}}}}
+        await running.client.patch("deployments.apps", "web", change, style="strategic", **PLACE)
+        failed = await running.until(
+            "deployments.apps",
+            lambda found: any(one.get("reason") == "ProgressDeadlineExceeded" for one in found[0]["status"]["conditions"]),
+        )
+        pods, _ = await running.client.list("pods", **PLACE)
+
+        assert failed[0]["status"]["availableReplicas"] == 3
+        assert sum(is_ready(pod) for pod in pods) == 3
+        assert len(pods) == 4
+
+    tell(story)
+
+
+def test_recreate_never_runs_both_versions() -> None:
+    async def story(running: Plane) -> None:
+        await rolled_out(running, strategy={"type": "Recreate"})
+        _, version = await running.client.list("pods", **PLACE)
+        watch = running.client.watch("pods", since=version, **PLACE)
+        known = {pod["metadata"]["name"]: pod for pod in (await running.client.list("pods", **PLACE))[0]}
+        change = {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "stand-in:2"}]}}}}
+        await running.client.patch("deployments.apps", "web", change, style="strategic", **PLACE)
+        mixed = False
+        while {pod["spec"]["containers"][0]["image"] for pod in known.values()} != {"stand-in:2"} or len(known) != 3:
+            kind, pod = await anext(watch)
+            known[pod["metadata"]["name"]] = pod
+            if kind == "DELETED":
+                del known[pod["metadata"]["name"]]
+            mixed = mixed or len({one["spec"]["containers"][0]["image"] for one in known.values()}) == 2
+
+        assert not mixed
+
+    tell(story)
+
+
+def test_a_paused_deployment_scales_but_does_not_roll() -> None:
+    async def story(running: Plane) -> None:
+        await rolled_out(running)
+        change = {"spec": {"paused": True, "replicas": 5, "template": {"metadata": {"annotations": {"a": "b"}}}}}
+        await running.client.patch("deployments.apps", "web", change, **PLACE)
+        await running.until("pods", ready(5))
+        sets, _ = await running.client.list(SETS, **PLACE)
+
+        assert len(sets) == 1
+
+    tell(story)
+
+
+def test_endpoints_tell_ready_serving_and_terminating_apart() -> None:
+    async def story(running: Plane) -> None:
+        await running.client.create("services", service(), **PLACE)
+        await rolled_out(running)
+        full = await running.until(SLICES, lambda found: bool(found) and len(found[0]["endpoints"]) == 3)
+        endpoint = full[0]["endpoints"][0]
+        pod = await running.client.get("pods", endpoint["targetRef"]["name"], **PLACE)
+        assert running.kubelet is not None
+        running.kubelet.lets_go = False
+        await running.client.delete("pods", pod["metadata"]["name"], **PLACE)
+        states = [one["conditions"] for one in await listed(running, pod, going=True)]
+        await running.client.delete("pods", pod["metadata"]["name"], grace=0, **PLACE)
+        await running.until(SLICES, lambda found: pod["metadata"]["uid"] not in repr(found))
+
+        assert full[0]["ports"] == [{"name": "", "port": 8000, "protocol": "TCP"}]
+        assert endpoint["conditions"] == {"ready": True, "serving": True, "terminating": False}
+        assert endpoint["zone"] == {"n1": "zone-a", "n2": "zone-b", "n3": "zone-c"}[endpoint["nodeName"]]
+        assert states == [{"ready": False, "serving": True, "terminating": True}]
+
+    tell(story)
+
+
+def test_a_service_without_pods_has_an_empty_slice() -> None:
+    async def story(running: Plane) -> None:
+        await running.client.create("services", service(), **PLACE)
+        found = await running.until(SLICES, bool)
+
+        assert found[0]["endpoints"] == []
+
+    tell(story)
+
+
+@pytest.mark.parametrize(("spec", "allowed"), [({"minAvailable": 2}, 1), ({"maxUnavailable": 2}, 2), ({"minAvailable": "100%"}, 0)])
+def test_a_budget_says_how_many_may_go(spec: Object, allowed: int) -> None:
+    async def story(running: Plane) -> None:
+        await rolled_out(running)
+        body = {"metadata": {"name": "web"}, "spec": {**spec, "selector": {"matchLabels": {"app": "web"}}}}
+        await running.client.create("poddisruptionbudgets.policy", body, **PLACE)
+        found = await running.until("poddisruptionbudgets.policy", lambda found: found[0]["status"]["currentHealthy"] == 3)
+
+        assert found[0]["status"]["disruptionsAllowed"] == allowed
+        assert found[0]["status"]["expectedPods"] == 3
+
+    tell(story)
+
+
+def test_two_evictions_at_once_cannot_share_the_last_allowance() -> None:
+    async def story(running: Plane) -> None:
+        await rolled_out(running)
+        body = {"metadata": {"name": "web"}, "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}}}
+        await running.client.create("poddisruptionbudgets.policy", body, **PLACE)
+        await running.until("poddisruptionbudgets.policy", lambda found: found[0]["status"]["disruptionsAllowed"] == 1)
+        pods, _ = await running.client.list("pods", **PLACE)
+
+        await running.client.evict(pods[0]["metadata"]["name"], **PLACE)
+        with pytest.raises(ApiError, match="429 TooManyRequests"):
+            await running.client.evict(pods[1]["metadata"]["name"], **PLACE)
+
+    tell(story)
+
+
+@pytest.mark.parametrize("propagation", ["Background", "Foreground"])
+def test_what_is_owned_goes_with_its_owner(propagation: str) -> None:
+    async def story(running: Plane) -> None:
+        await rolled_out(running)
+        await running.client.delete("deployments.apps", "web", propagation=propagation, **PLACE)
+
+        for resource in ("deployments.apps", SETS, "pods"):
+            await running.until(resource, lambda found: not found)
+
+    tell(story)
+
+
+def test_orphans_stay_and_are_adopted_again() -> None:
+    async def story(running: Plane) -> None:
+        await rolled_out(running)
+        before, _ = await running.client.list("pods", **PLACE)
+        await running.client.delete("deployments.apps", "web", propagation="Orphan", **PLACE)
+        await running.until("deployments.apps", lambda found: not found)
+        orphans, _ = await running.client.list(SETS, **PLACE)
+        await rolled_out(running)
+        adopted, _ = await running.client.list(SETS, **PLACE)
+        after, _ = await running.client.list("pods", **PLACE)
+
+        assert "ownerReferences" not in orphans[0]["metadata"]
+        assert [one["metadata"]["uid"] for one in adopted] == [orphans[0]["metadata"]["uid"]]
+        assert {pod["metadata"]["uid"] for pod in before} == {pod["metadata"]["uid"] for pod in after}
+
+    tell(story)
+
+
+def test_a_namespace_has_its_account_and_is_emptied_when_it_goes() -> None:
+    async def story(running: Plane) -> None:
+        await running.client.create("namespaces", {"metadata": {"name": "shop"}})
+        await running.until("serviceaccounts", bool, namespace="shop")
+        await running.until("configmaps", bool, namespace="shop")
+        await running.client.create("deployments.apps", deployment(), namespace="shop")
+        await running.until("pods", ready(3), namespace="shop")
+        await running.client.delete("namespaces", "shop")
+        with pytest.raises(ApiError, match="because it is being terminated"):
+            await running.client.create("configmaps", {"metadata": {"name": "late"}}, namespace="shop")
+        await running.until("namespaces", lambda found: all(one["metadata"]["name"] != "shop" for one in found), namespace="")
+        left, _ = await running.client.list("pods", namespace="shop")
+
+        assert left == []
+
+    tell(story)
+
+
+def test_growing_fills_the_surge_and_no_more() -> None:
+    limits = rollout.Bounds(replicas=4, surge=1, unavailable=0)
+
+    assert rollout.grow(limits, SetCount("new", 0, 0), [SetCount("old", 4, 4)]) == 1
+    assert rollout.shrink(limits, SetCount("new", 1, 0), [SetCount("old", 4, 4)]) == {"old": 4}
+    assert rollout.shrink(limits, SetCount("new", 1, 1), [SetCount("old", 4, 4)]) == {"old": 3}
+
+
+def test_broken_old_pods_go_first_and_are_not_counted_as_available() -> None:
+    limits = rollout.Bounds(replicas=4, surge=1, unavailable=1)
+
+    assert rollout.shrink(limits, SetCount("new", 1, 0), [SetCount("old", 4, 2)]) == {"old": 3}
+
+
+def test_percentages_round_as_kubernetes_rounds_them() -> None:
+    assert rollout.bounds({"replicas": 3}) == rollout.Bounds(replicas=3, surge=1, unavailable=0)
+    zero = {"rollingUpdate": {"maxSurge": "0%", "maxUnavailable": "10%"}}
+    assert rollout.bounds({"replicas": 3, "strategy": zero}).unavailable == 1
+
+
+def test_scaling_in_the_middle_of_a_rollout_is_shared_out() -> None:
+    limits = rollout.Bounds(replicas=20, surge=0, unavailable=0)
+
+    sizes = rollout.proportional(limits, [SetCount("old", 8, 8), SetCount("new", 2, 2)])
+
+    assert sizes == {"old": 16, "new": 4}
