@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+from chaosfw.model.activity import LoadProvider
 from chaosfw.model.load import SAMPLE, Outcome
 from chaosfw.model.struct import Noun
 from chaosfw.timing import NANOSECONDS, nanoseconds
@@ -73,6 +74,21 @@ def look(data: bytes, *, rate: float, on: int, now: int, window: float, patience
         latencies=(*sorted(latencies), *[math.inf] * failed),
         errors=tuple(sorted(errors.items())),
     )
+
+
+def bounds(seen: Window, *, provider: LoadProvider) -> tuple[float, float] | None:
+    """
+    What a ``LoadProvider`` reads, at worst and at best: unknowns count once as bad and once as good. A tolerance that accepts
+    one and not the other has no evidence. None: nothing was due.
+    """
+    if seen.low is None or seen.high is None:
+        return None
+    if provider.sli == "availability":
+        return (seen.low, seen.high)
+    worst = (*seen.latencies, *[math.inf] * seen.unknown)
+    best = (*[0.0] * seen.unknown, *seen.latencies)
+    rank = max(0, math.ceil(provider.quantile * seen.intended) - 1)
+    return (worst[rank], best[rank])
 
 
 def _due_before(instant: int, *, on: int, rate: float) -> int:

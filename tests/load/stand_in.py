@@ -1,5 +1,5 @@
 """
-A real server for the prober's tests, in a process of its own: ``python stand_in.py LOGFILE``. Prints its ports.
+A real server for the prober's tests, in a process of its own: ``python stand_in.py LOGFILE [PORT]``. Prints its port.
 
 The path says how to behave: ``/ok``, ``/500``, ``/404``, ``/slow`` (50 ms), ``/hang``, ``/reset``, ``/half`` (a body that stops
 short), ``/chunked``, ``/garbage``. Each request is a line in the log. Ends with its standard input.
@@ -26,7 +26,7 @@ ANSWERS = {
 }
 
 
-async def main(log_path: str) -> None:
+async def main(log_path: str, port: int) -> None:
     log = open(log_path, "a", buffering=1)  # noqa: SIM115  # lives as long as the process
     connections = 0
     never = asyncio.Event()
@@ -57,7 +57,7 @@ async def main(log_path: str) -> None:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=1024)
+    server = await asyncio.start_server(serve, "127.0.0.1", port, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     server.close()
@@ -65,4 +65,4 @@ async def main(log_path: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0))

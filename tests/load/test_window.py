@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from chaosfw.load.window import look
+from chaosfw.load.window import bounds, look
+from chaosfw.model.activity import LoadProvider
 from chaosfw.model.load import NO_MARKER, SAMPLE, Outcome
 
 ON = 1_000_000_000
@@ -47,6 +48,15 @@ def test_without_requests_there_is_no_figure() -> None:
     seen = look(b"", rate=10.0, on=ON, now=ON, window=5.0)
 
     assert (seen.low, seen.high, seen.quantile(0.5)) == (None, None, None)
+
+
+def test_a_probe_of_the_load_reads_bounds() -> None:
+    data = b"".join(sample(n) for n in range(0, 50, 2))
+    seen = look(data, rate=10.0, on=ON, now=ON + 5 * SECOND, window=5.0)
+
+    assert bounds(seen, provider=LoadProvider(sli="availability")) == (0.5, 1.0)
+    assert bounds(seen, provider=LoadProvider(sli="latency", quantile=0.9)) == (math.inf, 0.01)
+    assert bounds(look(b"", rate=10.0, on=ON, now=ON, window=5.0), provider=LoadProvider(sli="availability")) is None
 
 
 def test_half_a_record_at_the_end_is_left_for_later() -> None:
