@@ -111,14 +111,14 @@ class ClusterPlace:
 AnyPlace = SandboxPlace | ClusterPlace
 
 
-def open_place(settings: Settings, *, shared: Path | None = None) -> AnyPlace:
+def open_place(settings: Settings, *, shared: Path | None = None, joining: bool = False) -> AnyPlace:
     """
-    The chosen environment, up. ``shared`` is a folder through which the processes of one game day find one sandbox.
-    Raises SandboxError, EnvironmentTrouble or UsageError in words.
+    The chosen environment, up. ``shared`` is a folder through which the processes of one game day find one sandbox; with
+    ``joining`` no sandbox is started: the only one that runs, or the one that CHAOSFW_SANDBOX names, is meant. Raises SandboxError, EnvironmentTrouble or UsageError in words.
     """
     chosen = settings.chosen()
     if chosen.kind == "sandbox":
-        return _sandbox_place(settings, chosen, shared)
+        return _sandbox_place(chosen, _only_one() if joining else _started(settings, chosen, shared))
     return _cluster_place(chosen)
 
 
@@ -146,8 +146,16 @@ def state_directory(chosen: EnvironmentSettings) -> Path:
     return Path(base) / "chaosfw" / f"{chosen.name}-{hashlib.sha256(chosen.server.encode()).hexdigest()[:8]}"
 
 
-def _sandbox_place(settings: Settings, chosen: EnvironmentSettings, shared: Path | None) -> SandboxPlace:
-    started = _started(settings, chosen, shared)
+def _only_one() -> sandbox.Sandbox:
+    if joined := os.environ.get(sandbox.VARIABLE):
+        return sandbox.join(Path(joined))
+    running = sandbox.running()
+    if len(running) != 1:
+        raise UsageError(f"{len(running) or 'no'} sandboxes run", hint="; ".join(map(str, running)) or "there is nothing to look at then")
+    return sandbox.join(running[0])
+
+
+def _sandbox_place(chosen: EnvironmentSettings, started: sandbox.Sandbox) -> SandboxPlace:
     environment = Environment(
         name=chosen.name,
         kind="sandbox",

@@ -18,7 +18,9 @@ from typing import Any, Final
 
 from chaosfw.errors import SandboxError
 from chaosfw.sandbox.client.verbs import ApiError, Object
+from chaosfw.sandbox.dataplane.table import LinkFault, fault_to_json
 from chaosfw.sandbox.https import Api
+from chaosfw.sandbox.keeper import home
 from chaosfw.sandbox.keeper.launch import Lease, launch, lease
 from chaosfw.sandbox.lines import ask
 from chaosfw.sandbox.manifests import apply, read
@@ -26,7 +28,7 @@ from chaosfw.sandbox.settling import Cluster, misplaced, unsettled
 from chaosfw.sandbox.spec import SandboxSpec
 from chaosfw.timing import SYSTEM, nanoseconds
 
-__all__ = ["VARIABLE", "Exposed", "Pid", "Sandbox", "SandboxSpec", "down", "env", "join", "start", "status", "up"]
+__all__ = ["VARIABLE", "Exposed", "LinkFault", "Pid", "Sandbox", "SandboxSpec", "down", "env", "join", "running", "start", "status", "up"]
 
 VARIABLE: Final = "CHAOSFW_SANDBOX"
 """Names the directory of a running sandbox to processes that may join it."""
@@ -115,6 +117,10 @@ class Sandbox:
         answer = ask(self.directory / "dataplane.sock", {"do": "exposure", "since_ns": since_ns})
         return tuple(Exposed(**row) for row in answer["pods"])
 
+    def break_links(self, faults: Iterable[LinkFault]) -> None:
+        """Makes the faults between places be exactly these; none of them heals all links, on open connections too."""
+        ask(self.directory / "dataplane.sock", {"do": "fault", "faults": [fault_to_json(fault) for fault in faults]})
+
     def lateness(self) -> dict[str, dict[str, float]]:
         """How late the loops of the sandbox's servers ran in the last ten seconds, in milliseconds."""
         request = {"do": "lateness"}
@@ -190,6 +196,11 @@ def down(directory: Path) -> None:
     held.ask({"do": "down"})
     held.wait_for_end()
     held.let_go()
+
+
+def running() -> tuple[Path, ...]:
+    """The directories of this user's sandboxes that live."""
+    return tuple(sorted(one for one in home.base().iterdir() if (one / "sandbox.json").exists() and home.is_alive(one)))
 
 
 def status(directory: Path) -> dict[str, Any]:

@@ -1,0 +1,79 @@
+"""
+``chaosfw``: one function a command, each printing words for a person and returning an exit code for a script.
+
+Exit codes: 0 done · 2 wrong usage · 3 could not be done · 11 refused · 12 something is still to be put back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from chaosfw.cli import gamedays, putting_back, sandboxes
+from chaosfw.errors import ChaosfwError, Refused, UsageError
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the console script."""
+    given = parser().parse_args(arguments)
+    try:
+        return int(given.run(given))
+    except ChaosfwError as trouble:
+        print(f"chaosfw: {trouble}", file=sys.stderr)
+        return 11 if isinstance(trouble, Refused) else 2 if isinstance(trouble, UsageError) else 3
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their flags."""
+    top = argparse.ArgumentParser(prog="chaosfw", description="chaos engineering as pytest; `pytest experiments/` runs the experiments")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    _sandbox(commands.add_parser("sandbox", help="the embedded cluster: up, down, status, env"))
+    plan = commands.add_parser("plan", help="what each experiment would do to whom, without doing it")
+    plan.add_argument("pytest", nargs=argparse.REMAINDER, help="folders, files and flags for pytest (default: experiments/)")
+    plan.set_defaults(run=gamedays.plan)
+    _put_back(commands.add_parser("heal", help="put back what an earlier run left, from its ledger"), putting_back.heal)
+    _put_back(commands.add_parser("audit", help="what is left of faults: open undo records, marks, cordons"), putting_back.audit)
+    report = commands.add_parser("report", help="write a game day's report again from its records")
+    report.add_argument("folder", nargs="?", type=Path, default=Path("reports/latest"), help="a game day's folder (default: reports/latest)")
+    report.set_defaults(run=gamedays.report)
+    return top
+
+
+def _sandbox(sandbox: argparse.ArgumentParser) -> None:
+    verbs = sandbox.add_subparsers(required=True, metavar="VERB")
+    up = verbs.add_parser("up", help="start one that stays until `down`")
+    up.add_argument("--nodes", type=int, help="how many nodes (default: the environment's, or 3)")
+    up.add_argument("--zones", help="their zones, separated by commas")
+    up.add_argument("--environment", help="the declared environment whose manifests and images it gets")
+    up.add_argument("--empty", action="store_true", help="without any manifests")
+    up.set_defaults(run=sandboxes.up)
+    for name, run, words in (
+        ("down", sandboxes.down, "stop it, whoever uses it"),
+        ("status", sandboxes.status, "what runs"),
+        ("env", sandboxes.env, "variables for a shell: eval $(chaosfw sandbox env)"),
+    ):
+        verb = verbs.add_parser(name, help=words)
+        verb.add_argument("directory", nargs="?", type=Path, help="which one (default: CHAOSFW_SANDBOX, or the only one)")
+        verb.set_defaults(run=run)
+
+
+def _put_back(command: argparse.ArgumentParser, run: Command) -> None:
+    command.add_argument("--environment", help="the declared environment (default: the configured one)")
+    command.add_argument("--sandbox", type=Path, help="a running sandbox's directory (default: CHAOSFW_SANDBOX)")
+    if run is putting_back.heal:
+        command.add_argument("--dry-run", action="store_true", help="only show what is open")
+    command.set_defaults(run=run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

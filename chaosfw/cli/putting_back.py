@@ -1,0 +1,97 @@
+"""``chaosfw heal`` and ``chaosfw audit``: the way back from the ledger, whoever's run it was."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from chaosfw.assembly.environments import AnyPlace, open_place
+from chaosfw.executor.child import ExecutorChild, PatientCaller, kill_marked
+from chaosfw.model.fault import UndoRecord
+from chaosfw.model.struct import to_json
+from chaosfw.safety import audit as auditing
+from chaosfw.safety import fence, lock
+from chaosfw.safety.heal import heal as put_back
+from chaosfw.safety.ledger import LedgerFile
+from chaosfw.sandbox.public import VARIABLE
+from chaosfw.settings import load
+from chaosfw.timing import SYSTEM
+
+LEFT = 12
+LOOK = 15.0
+"""Seconds that one look at the environment may take."""
+
+
+def heal(given: argparse.Namespace) -> int:
+    """Fence, lock, heal, say what was done. 12 when something is still open."""
+    with _place(given) as place:
+        state = Path(place.environment.state)
+        ledger = LedgerFile(state)
+        before = ledger.open()
+        if not before:
+            print(f"nothing to put back on {place.environment.name}")
+            return 0
+        for record in before:
+            print(f"open: {record.undo.subject} ({record.undo.fault}, {record.state}) of run {record.undo.run}")
+        if given.dry_run:
+            return LEFT
+        held = lock.take(state, who="chaosfw heal", clock=SYSTEM, wait=10.0)
+        try:
+            fence.fence(state, kill_marked=lambda token: kill_marked(token, clock=SYSTEM))
+            with _executor(place) as caller:
+                left = put_back(ledger=ledger, caller=caller, clock=SYSTEM, epoch=held.epoch, by="chaosfw heal", told=_say)
+            if not left:
+                for run in {record.undo.run for record in before}:
+                    ledger.forget(run)
+        finally:
+            held.release()
+        print("everything is put back" if not left else f"{left} record(s) still open")
+        return LEFT if left else 0
+
+
+def audit(given: argparse.Namespace) -> int:
+    """What is left: open records, marks of ours, cordons. 12 when there is any record or mark."""
+    with _place(given) as place, _executor(place) as caller:
+        ledger = LedgerFile(Path(place.environment.state))
+        world = caller.kind("", "snapshot", to_json(place.environment), timeout=LOOK)
+        still = ledger.open()
+        residue, _ = auditing.compare({}, {path: value for path, value in world.items() if path.startswith("mark ")}, still)
+        for line in residue:
+            print(f"residue: {line}")
+        for path, value in sorted(world.items()):
+            if path.endswith("spec.unschedulable") and value:
+                print(f"cordoned: {path.partition(' · ')[0]} (ours only if it is marked above)")
+        print(f"{len(residue)} left of ours, {len(world)} fields looked at on {place.environment.name}")
+        return LEFT if residue else 0
+
+
+def _say(record: UndoRecord, what: str) -> None:
+    print(f"  {record.undo.subject}: {record.state}{f' ({record.ending})' if record.ending else ''}: {what}")
+
+
+@contextmanager
+def _place(given: argparse.Namespace) -> Iterator[AnyPlace]:
+    if given.sandbox is not None:
+        os.environ[VARIABLE] = str(given.sandbox)
+    place = open_place(load(Path.cwd(), variables=os.environ, flags={"environment": given.environment}), joining=True)
+    try:
+        yield place
+    finally:
+        place.close()
+
+
+@contextmanager
+def _executor(place: AnyPlace) -> Iterator[PatientCaller]:
+    state = Path(place.environment.state)
+    state.mkdir(parents=True, exist_ok=True)
+    log = state / f"heal-{os.getpid()}.log"
+    executor = ExecutorChild(clock=SYSTEM, env={"KUBECONFIG": place.environment.kubeconfig}, log=log, role="healer")
+    try:
+        executor.wait_ready()
+        yield PatientCaller(executor)
+    finally:
+        executor.close()
+        log.unlink(missing_ok=True)
