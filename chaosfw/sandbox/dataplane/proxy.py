@@ -15,6 +15,7 @@ from typing import Final
 
 from chaosfw.sandbox.addresses import HostPort
 from chaosfw.sandbox.dataplane.exposure import Carried, Exposure
+from chaosfw.sandbox.dataplane.hole import Hole
 from chaosfw.sandbox.dataplane.link import Link, reset_on_close
 from chaosfw.sandbox.dataplane.table import Backend, LinkFault, Route
 from chaosfw.timing import Clock
@@ -29,6 +30,7 @@ class Proxy:
         self._random = random.Random(seed)
         self._routes: dict[HostPort, Route] = {}
         self._servers: dict[HostPort, asyncio.Server] = {}
+        self._holes: dict[HostPort, Hole] = {}
         self._faults: tuple[LinkFault, ...] = ()
         self._links: dict[Link, Carried] = {}
         self._connecting: set[asyncio.Task[None]] = set()
@@ -48,15 +50,26 @@ class Proxy:
     def close(self) -> None:
         for server in self._servers.values():
             server.close()
+        for hole in self._holes.values():
+            hole.close()
         for link in list(self._links):
             link.reset()
 
     async def _listen(self) -> None:
         wanted = {at for at, route in self._routes.items() if self._reachable(route)}
-        for at in self._servers.keys() - wanted:
+        silent = {at for at in wanted if self._is_silent(self._routes[at])}
+        for at in self._holes.keys() - silent:
+            self._holes.pop(at).close()
+        for at in self._servers.keys() - (wanted - silent):
             self._servers.pop(at).close()  # from here on the kernel refuses
-        for at in wanted - self._servers.keys():
+        for at in silent - self._holes.keys():
+            self._holes[at] = Hole(at)
+        for at in wanted - silent - self._servers.keys():
             self._servers[at] = await self._server(at)
+
+    def _is_silent(self, route: Route) -> bool:
+        faults = [fault for fault in self._faults if fault.kind == "silence"]
+        return bool(faults) and all(any(fault.hits(route.source, b.place) for fault in faults) for b in route.backends)
 
     async def _server(self, at: HostPort) -> asyncio.Server:
         loop = asyncio.get_running_loop()
@@ -106,7 +119,7 @@ class Proxy:
     def _afflict(self, link: Link) -> None:
         faults = [fault for fault in self._faults if fault.hits(link.source, link.backend.place)]
         link.delay = sum(fault.seconds for fault in faults if fault.kind == "delay")
-        link.stall(any(fault.kind == "stall" for fault in faults))
+        link.stall(any(fault.kind in ("stall", "silence") for fault in faults))
         if any(fault.kind == "reset" for fault in faults):
             self.exposure.count("reset")
             link.reset()

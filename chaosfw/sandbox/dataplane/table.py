@@ -41,8 +41,8 @@ class Route:
     backends: tuple[Backend, ...]
 
 
-FaultKind = Literal["delay", "reset", "refuse", "stall"]
-FAULT_KINDS: tuple[FaultKind, ...] = ("delay", "reset", "refuse", "stall")
+FaultKind = Literal["delay", "reset", "refuse", "stall", "silence"]
+FAULT_KINDS: tuple[FaultKind, ...] = ("delay", "reset", "refuse", "stall", "silence")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +50,10 @@ class LinkFault:
     """
     Something wrong between two places. A selector names fields of :class:`Place`; an empty one selects all.
 
-    ``delay`` adds ``seconds`` to each chunk both ways; ``reset`` cuts open connections and new ones with RST; ``refuse`` leaves open ones
-    alone and lets no new one through; ``stall`` stops the bytes of open and new connections until the fault is gone.
+    ``delay`` adds ``seconds`` to each chunk both ways. ``reset`` cuts open connections and new ones with RST. ``refuse`` leaves open ones
+    alone and lets no new one through. ``stall`` stops the bytes of open and new connections until the fault is gone. ``silence`` is a lost
+    power supply: a stall, and where every backend of a front is silent, its SYNs are dropped too, so that a connect times out. Where some
+    backends still answer, a connection drawn to a silent one is accepted and then hears nothing: a proxy draws only after the handshake.
     """
 
     kind: FaultKind
@@ -77,6 +79,10 @@ def route_from_json(data: Mapping[str, Any]) -> Route:
         source=Place(**data["source"]),
         backends=tuple(Backend(at=HostPort(*b["at"]), uid=b["uid"], place=Place(**b["place"])) for b in data["backends"]),
     )
+
+
+def fault_to_json(fault: LinkFault) -> dict[str, Any]:
+    return {"kind": fault.kind, "source": dict(fault.source), "destination": dict(fault.destination), "seconds": fault.seconds}
 
 
 def fault_from_json(data: Mapping[str, Any]) -> LinkFault:

@@ -233,6 +233,43 @@ async def test_a_stalled_link_goes_on_when_the_fault_is_gone() -> None:
 
 
 @run
+async def test_silence_drops_new_connections_and_stops_open_ones() -> None:
+    """A zone without power sends nothing: neither FIN nor RST nor SYN-ACK."""
+    async with proxied(Pod("one")) as (proxy, front):
+        reader, writer = await asyncio.open_connection(*front)
+        writer.write(b"hello\n")
+        assert await reader.readline() == b"one\n"
+
+        await proxy.fault([LinkFault(kind="silence")])
+
+        writer.write(b"hello\n")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.readline(), timeout=0.1)
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.open_connection(*front), timeout=0.1)
+
+        await proxy.fault([])
+        assert await reader.readline() == b"one\n"
+        assert await say(front) == "one"
+        writer.close()
+
+
+@run
+async def test_a_silent_zone_beside_a_living_one_is_heard_of_only_after_the_handshake() -> None:
+    async with proxied(Pod("one", zone="a"), Pod("two", zone="b")) as (proxy, front):
+        await proxy.fault([LinkFault(kind="silence", destination={"zone": "a"})])
+
+        async def ask() -> str:
+            try:
+                return await asyncio.wait_for(say(front), timeout=0.1)
+            except TimeoutError:
+                return "silence"
+
+        assert set(await asyncio.gather(*(ask() for _ in range(20)))) == {"two", "silence"}
+
+
+@run
 async def test_a_slow_reader_holds_its_sender_back() -> None:
     """Sixteen megabytes do not pile up in the proxy: they arrive whole when the client reads."""
     size = 16 * 1024 * 1024

@@ -68,8 +68,11 @@ def test_a_claim_is_exclusive_and_given_back(tmp_path: Path) -> None:
 
 
 def test_a_claim_ends_with_its_process(tmp_path: Path) -> None:
-    script = f"from chaosfw.sandbox.addresses import claim; from pathlib import Path; print(claim(Path({str(tmp_path)!r})).network.number, flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+    script = "import sys; from pathlib import Path; from chaosfw.sandbox.addresses import claim; "
+    script += "print(claim(Path(sys.argv[1])).network.number, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
         assert holder.stdout is not None
         number = int(holder.stdout.readline())
         holder.kill()

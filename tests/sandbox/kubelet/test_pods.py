@@ -157,8 +157,8 @@ def test_volumes_are_files_that_a_variable_leads_to(cluster: Cluster) -> None:
     ]
     mounts = [{"name": name, "mountPath": f"/{name}"} for name in ("config", "secret", "scratch")]
     cluster.pod("files", sh("echo $CHAOSFW_VOLUMES", volumeMounts=mounts), volumes=volumes, restartPolicy="OnFailure")
-    script = "import json, os, pathlib; v = json.loads(os.environ['CHAOSFW_VOLUMES']); "
-    script += "print((pathlib.Path(v['/config']) / 'sub/a').read_text(), (pathlib.Path(v['/secret']) / 'key').read_text(), os.listdir(v['/scratch']))"
+    script = "import json, os, pathlib as p; v = json.loads(os.environ['CHAOSFW_VOLUMES']); "
+    script += "print((p.Path(v['/config']) / 'sub/a').read_text(), (p.Path(v['/secret']) / 'key').read_text(), os.listdir(v['/scratch']))"
     reader = {"command": ["python", "-c", script], "volumeMounts": mounts}
     cluster.pod("reader", reader, volumes=volumes, restartPolicy="Never")
 

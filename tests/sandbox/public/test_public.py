@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from chaosfw.errors import SandboxError
-from chaosfw.sandbox.public import Sandbox, SandboxSpec, env, start, status
+from chaosfw.sandbox.public import LinkFault, Sandbox, SandboxSpec, env, start, status
 from chaosfw.timing import SYSTEM
 
 
@@ -61,6 +61,18 @@ def test_exposure_says_which_pods_were_in_use(settled: Sandbox) -> None:
     assert {row.name: row.new for row in exposed} == dict(answered)
     assert all(row.service == "myapp" and row.namespace == "shop" and mark < row.first_ns <= row.last_ns for row in exposed)
     assert {row.uid for row in exposed} <= {pod["metadata"]["uid"] for pod in settled._items("/api/v1/namespaces/shop/pods")}
+
+
+def test_links_break_by_place_and_heal(settled: Sandbox) -> None:
+    """Outside clients are cut off from one zone; then nothing is left of it."""
+    settled.break_links([LinkFault(kind="refuse", source={"node": "outside"}, destination={"zone": "zone-a"})])
+    assert zones_of(settled) == {"zone-b": 1, "zone-c": 1}
+
+    settled.break_links([])
+
+    assert zones_of(settled) == {"zone-a": 1, "zone-b": 1, "zone-c": 1}
+    with pytest.raises(SandboxError, match="a link is selected by node, zone"):
+        settled.break_links([LinkFault(kind="stall", source={"planet": "earth"})])
 
 
 def test_lateness_has_a_figure_for_each_server(settled: Sandbox) -> None:
