@@ -26,7 +26,7 @@ _GONE = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ENOTCONN}
 class Exchange:
     """``step`` is called when the socket is ready; the outcome once there is one, else None and ``wants`` says for what it waits."""
 
-    __slots__ = ("_rest", "_secure", "_shaken", "connected", "due", "end", "number", "response", "reused", "sent", "sock", "wants")
+    __slots__ = ("_host", "_rest", "_secure", "_shaken", "connected", "due", "end", "number", "response", "reused", "sent", "sock", "wants")
 
     def __init__(self, number: int, *, due: int, sent: int, request: bytes, response: Response) -> None:
         self.number, self.due, self.sent = number, due, sent
@@ -38,6 +38,7 @@ class Exchange:
         self.sock: socket.socket | None = None
         self._rest = memoryview(request)
         self._secure: ssl.SSLContext | None = None
+        self._host = ""
         self._shaken = True
 
     def open(self, address: Address, *, secure: ssl.SSLContext | None, host: str) -> Outcome | None:
@@ -51,8 +52,7 @@ class Exchange:
         if code not in (0, errno.EINPROGRESS):
             return _outcome(OSError(code, "connect"))
         if secure is not None:
-            self.sock = secure.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-            self._shaken = False
+            self._secure, self._host, self._shaken = secure, host, False
             return None
         return self._send(early=True)
 
@@ -96,6 +96,9 @@ class Exchange:
         return None
 
     def _shake(self) -> bool:
+        if self._secure is not None and self.sock is not None:  # only a connected socket can be wrapped; its descriptor stays
+            self.sock = self._secure.wrap_socket(self.sock, server_hostname=self._host, do_handshake_on_connect=False)
+            self._secure = None
         assert isinstance(self.sock, ssl.SSLSocket)
         self.sock.do_handshake()
         self._shaken = True

@@ -39,7 +39,8 @@ class Names:
             found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except OSError:
             return None
-        return (found[0][0], found[0][4])
+        first = min(found, key=lambda one: one[0] != socket.AF_INET)  # one address is taken: IPv4 is what test services listen on
+        return (first[0], first[4])
 
 
 def _is_literal(host: str) -> bool:
