@@ -22,6 +22,7 @@ from chaosfw.sandbox.spec import SandboxSpec, spec_to_json
 from chaosfw.timing import SYSTEM, nanoseconds, seconds
 
 _PATIENCE: Final = 5.0
+_INSTALL: Final = "pip install 'chaosfw[sandbox]' brings what the embedded cluster needs"
 
 
 class Lease:
@@ -127,7 +128,8 @@ def launch(spec: SandboxSpec, *, timeout: float) -> tuple[Path, Lease]:
             raise SandboxError(f"the sandbox's keeper died: {process.stderr.read().decode(errors='replace').strip() or 'without a word'}")
     if "ready" not in answer:
         ours.close()
-        raise SandboxError(f"the sandbox did not start: {answer.get('error', answer)}")
+        trouble = str(answer.get("error", answer))
+        raise SandboxError(f"the sandbox did not start: {trouble}", hint=_INSTALL if "ModuleNotFoundError" in trouble else "")
     return Path(answer["directory"]), Lease(ours, keeper=answer["pid"])
 
 

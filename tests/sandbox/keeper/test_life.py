@@ -134,16 +134,51 @@ def test_a_child_that_inherits_a_lease_holds_it() -> None:
 
 def test_a_pinned_one_stays_until_down() -> None:
     directory = up(SandboxSpec(nodes=1))
-    told = status(directory)
+    try:
+        told = status(directory)
+    finally:
+        down(directory)
+
     assert (told["leases"], told["pinned"]) == (0, True)
     assert "token" not in told
-    pids = [pid for pids in told["processes"].values() for pid in pids]
-
-    down(directory)
-
-    assert nothing_left(directory, pids)
+    assert nothing_left(directory, [pid for pids in told["processes"].values() for pid in pids])
     with pytest.raises(SandboxError, match="no sandbox runs"):
         join(directory)
+
+
+def test_a_terminated_keeper_cleans_up() -> None:
+    sandbox = start(SandboxSpec(nodes=1))
+    pids = with_pod(sandbox)
+    (keeper,) = [pid.pid for pid in sandbox.processes() if pid.name == "keeper"]
+
+    os.kill(keeper, signal.SIGTERM)
+
+    until(lambda: nothing_left(sandbox.directory, pids), within=2.0)
+    with pytest.raises(SandboxError, match="told to stop by SIGTERM"):
+        sandbox.processes()
+    sandbox.close()
+
+
+def test_a_user_killed_while_starting_leaves_nothing() -> None:
+    """At any moment of the start: before the keeper has settled in, and after."""
+    for patience in (0.05, 0.2, 0.5, 0.8):
+        with subprocess.Popen([sys.executable, "-c", USER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as user:
+            SYSTEM.sleep(patience)  # not for synchronisation: the moment is the point
+            user.kill()
+        until(lambda: not _keepers_of_this_home() and not list(base().glob("sandbox-*")) and not _locks_held(), within=3.0)
+
+
+def _keepers_of_this_home() -> list[int]:
+    """Processes of the sandbox that live in this test's runtime directory."""
+    mark = f"XDG_RUNTIME_DIR={os.environ['XDG_RUNTIME_DIR']}\0".encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"chaosfw.sandbox" in (path / "cmdline").read_bytes() and mark in (path / "environ").read_bytes():
+                found.append(int(path.name))
+        except OSError:
+            continue  # gone while we looked
+    return found
 
 
 @pytest.mark.parametrize("name", ["control", "dataplane", "runtime", "keeper"])
