@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -74,14 +75,15 @@ class HttpClient:
         query = _query(watch="true", resourceVersion=since, allowWatchBookmarks="true", labelSelector=labels, fieldSelector=fields)
         url = self._url + await self._path(resource, namespace=namespace)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
-        async with self._open().get(url, params=query, timeout=timeout, ssl=self._ssl) as answer:
-            if answer.status >= 400:
-                raise _refusal(answer.status, await answer.read())
-            async for line in _lines(answer.content):
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    raise _from_status(event["object"])
-                yield event["type"], event["object"]
+        with _told_as_trouble(url):
+            async with self._open().get(url, params=query, timeout=timeout, ssl=self._ssl) as answer:
+                if answer.status >= 400:
+                    raise _refusal(answer.status, await answer.read())
+                async for line in _lines(answer.content):
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise _from_status(event["object"])
+                    yield event["type"], event["object"]
 
     async def create(self, resource: str, body: Object, *, namespace: str = "") -> Object:
         inner = namespace or body.get("metadata", {}).get("namespace", "")
@@ -126,12 +128,14 @@ class HttpClient:
     ) -> Object:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": content_type} if data is not None else {}
-        async with self._open().request(method, self._url + path, params=query, data=data, headers=headers, ssl=self._ssl) as answer:
-            content = await answer.read()
-            if answer.status >= 400:
-                raise _refusal(answer.status, content)
-            found: Object = json.loads(content)
-            return found
+        call = self._open().request(method, self._url + path, params=query, data=data, headers=headers, ssl=self._ssl)
+        with _told_as_trouble(path):
+            async with call as answer:
+                content = await answer.read()
+        if answer.status >= 400:
+            raise _refusal(answer.status, content)
+        found: Object = json.loads(content)
+        return found
 
     async def _path(self, resource: str, *, namespace: str = "", name: str = "", subresource: str = "") -> str:
         place = self._places.get(resource) or await self._discover(resource)
@@ -159,6 +163,15 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
         for line in whole:
             if line:
                 yield line
+
+
+@contextmanager
+def _told_as_trouble(where: str) -> Iterator[None]:
+    """What breaks on the way is a ConnectionError to callers, whoever's word for it aiohttp has."""
+    try:
+        yield
+    except aiohttp.ClientError as error:
+        raise ConnectionError(f"{where}: {error or type(error).__name__}") from error
 
 
 def _query(**wanted: str) -> dict[str, str]:

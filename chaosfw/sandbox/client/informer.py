@@ -103,6 +103,8 @@ class Informer:
                 LOG.warning("informer of %s: %s; trying again", self.resource, error)
             except (TimeoutError, OSError) as error:
                 LOG.warning("informer of %s: %s; trying again", self.resource, error)
+            except Exception:
+                LOG.exception("informer of %s failed; trying again", self.resource)
             await asyncio.sleep(RETRY_AFTER)
 
     async def _relist(self) -> str:

@@ -143,3 +143,22 @@ def test_an_unknown_resource_is_not_found(way: str) -> None:
             await client.list("wonders.nowhere.io")
 
     verify(way, story)
+
+
+def test_an_informer_comes_back_when_its_watch_breaks() -> None:
+    """The connection goes, the server comes back elsewhere in the story: the cache catches up by itself."""
+
+    async def story() -> None:
+        async with asyncio.timeout(DEADLINE), plane(controllers=False, kubelet=False) as running, running.http() as client:
+            informer = Informer(client, "configmaps", namespace="default")
+            await informer.start()
+            await running.server.stop()
+            made = await running.client.create("configmaps", config("meanwhile"), namespace="default")
+            await running.server.start("127.0.0.1", running.port)
+            await informer.seen(made["metadata"]["resourceVersion"])
+            known = informer.get("default", "meanwhile")
+            await informer.stop()
+
+        assert known is not None
+
+    asyncio.run(story())
