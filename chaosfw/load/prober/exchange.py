@@ -26,7 +26,22 @@ _GONE = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ENOTCONN}
 class Exchange:
     """``step`` is called when the socket is ready; the outcome once there is one, else None and ``wants`` says for what it waits."""
 
-    __slots__ = ("_host", "_rest", "_secure", "_shaken", "connected", "due", "end", "number", "response", "reused", "sent", "sock", "wants")
+    __slots__ = (
+        "_host",
+        "_rest",
+        "_secure",
+        "_shaken",
+        "connected",
+        "descriptor",
+        "due",
+        "end",
+        "number",
+        "response",
+        "reused",
+        "sent",
+        "sock",
+        "wants",
+    )
 
     def __init__(self, number: int, *, due: int, sent: int, request: bytes, response: Response) -> None:
         self.number, self.due, self.sent = number, due, sent
@@ -36,6 +51,8 @@ class Exchange:
         self.end = 0
         self.wants = OUT
         self.sock: socket.socket | None = None
+        self.descriptor = -1
+        """Stays the same when the socket is wrapped, and is known still when it is closed."""
         self._rest = memoryview(request)
         self._secure: ssl.SSLContext | None = None
         self._host = ""
@@ -47,7 +64,7 @@ class Exchange:
             sock = socket.socket(address[0], socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         except OSError as error:
             return _outcome(error)
-        self.sock = sock
+        self.sock, self.descriptor = sock, sock.fileno()
         code = sock.connect_ex(address[1])
         if code not in (0, errno.EINPROGRESS):
             return _outcome(OSError(code, "connect"))
@@ -58,7 +75,7 @@ class Exchange:
 
     def reuse(self, sock: socket.socket) -> Outcome | None:
         """A connection from the pool."""
-        self.sock, self.reused, self.connected = sock, True, True
+        self.sock, self.descriptor, self.reused, self.connected = sock, sock.fileno(), True, True
         return self._send(early=False)
 
     def step(self) -> Outcome | None:
@@ -108,8 +125,11 @@ class Exchange:
         assert self.sock is not None
         try:
             self._rest = self._rest[self.sock.send(self._rest) :]
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantWriteError):
             self.wants = OUT
+            return None
+        except ssl.SSLWantReadError:
+            self.wants = IN
             return None
         except OSError as error:
             if early and error.errno == errno.ENOTCONN:

@@ -121,8 +121,7 @@ class Sending:
         if outcome is not None:
             self._end(exchange, outcome)
             return
-        assert exchange.sock is not None
-        descriptor = exchange.sock.fileno()
+        descriptor = exchange.descriptor
         self._flying[descriptor] = exchange
         self._order.append(exchange)
         if exchange.reused:
@@ -182,10 +181,9 @@ class Sending:
         self._let_go(exchange, whole=outcome in (Outcome.ok, Outcome.http_4xx, Outcome.http_5xx))
 
     def _let_go(self, exchange: Exchange, *, whole: bool) -> None:
-        sock = exchange.sock
+        sock, descriptor = exchange.sock, exchange.descriptor
         if sock is None:
             return
-        descriptor = sock.fileno()
         was_flying = self._flying.pop(descriptor, None) is not None
         if whole and was_flying and self._load.connection == "keep-alive" and exchange.response.keeps and not self._off:
             self._idle[descriptor] = sock
