@@ -22,6 +22,7 @@ from chaosfw.sandbox.apiserver.table import Form
 from chaosfw.sandbox.apiserver.verbs import DeleteOptions, Outcome, PatchForm, Verbs, WriteOptions
 from chaosfw.sandbox.client.verbs import ApiError, Object, PodDoor
 from chaosfw.sandbox.kinds import reviews
+from chaosfw.sandbox.schema import protobuf
 
 JSON = "application/json"
 PATCHES: Mapping[str, PatchForm] = {
@@ -205,11 +206,7 @@ class Exchange:
         if not raw and optional:
             return {}
         kind = self._request.headers.get("Content-Type", JSON).partition(";")[0].strip()
-        if kind == "application/vnd.kubernetes.protobuf" or raw.startswith(b"k8s\x00"):
-            raise errors.unsupported_media_type(
-                "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml"
-            )
-        body = _parse(raw, is_yaml="yaml" in kind)
+        body = _parse_protobuf(raw) if raw.startswith(protobuf.MAGIC) else _parse(raw, is_yaml="yaml" in kind)
         if not isinstance(body, dict):
             raise errors.bad_request("couldn't get version/kind; json parse error: the body is not an object")
         return body
@@ -229,6 +226,13 @@ def _parse(raw: bytes, *, is_yaml: bool) -> Any:
         return yaml.safe_load(raw) if is_yaml else json.loads(raw)
     except (ValueError, yaml.YAMLError) as error:
         raise errors.bad_request(f"error decoding the body: {error}") from error
+
+
+def _parse_protobuf(raw: bytes) -> Object:
+    try:
+        return protobuf.decode(raw)
+    except (protobuf.UnreadableError, UnicodeDecodeError) as error:
+        raise errors.bad_request(str(error)) from error
 
 
 def _success() -> bytes:

@@ -175,3 +175,21 @@ def test_what_a_client_may_do_is_answered(cluster: Background) -> None:
     assert "v1.37.2" in cluster.kubectl("version")
     assert "deployments" in cluster.kubectl("api-resources")
     assert "replicas" in cluster.kubectl("explain", "deployment.spec")
+
+
+def test_typed_commands_which_send_protocol_buffers(cluster: Background) -> None:
+    cluster.kubectl("create", "namespace", "shop")
+    cluster.run(cluster.plane.until("serviceaccounts", bool, namespace="shop"))
+    cluster.kubectl("-n", "shop", "create", "deployment", "front", "--image=stand-in:1", "--replicas=2", "--port=8000")
+    cluster.kubectl("-n", "shop", "create", "configmap", "settings", "--from-literal=colour=blue")
+    cluster.kubectl("-n", "shop", "create", "secret", "generic", "keys", "--from-literal=key=value")
+    cluster.kubectl("-n", "shop", "create", "service", "clusterip", "front", "--tcp=80:8000")
+    cluster.kubectl("-n", "shop", "create", "poddisruptionbudget", "front", "--selector=app=front", "--min-available=1")
+    pods = cluster.run(cluster.plane.until("pods", ready(2), namespace="shop"))
+
+    assert pods[0]["spec"]["containers"][0]["ports"] == [{"containerPort": 8000, "protocol": "TCP"}]
+    assert cluster.kubectl("-n", "shop", "get", "cm", "settings", "-o", "jsonpath={.data}") == '{"colour":"blue"}'
+    assert cluster.kubectl("-n", "shop", "get", "secret", "keys", "-o", "jsonpath={.data.key}") == "dmFsdWU="
+    assert cluster.kubectl("-n", "shop", "get", "svc", "front", "-o", "jsonpath={.spec.ports[0].targetPort}") == "8000"
+    assert cluster.kubectl("-n", "shop", "get", "pdb", "front", "-o", "jsonpath={.spec.minAvailable}") == "1"
+    assert cluster.kubectl("auth", "can-i", "delete", "pods") == "yes\n"
