@@ -53,7 +53,7 @@ def main() -> None:
 async def _run(config: Message, *, keeper: socket.socket, orders: socket.socket) -> None:
     directory = Path(config["directory"])
     try:
-        await _start(config, directory=directory, orders=orders)
+        parts = await _start(config, directory=directory, orders=orders)
     except (SandboxError, OSError) as error:
         keeper.sendall(pack({"error": str(error)}))
         return
@@ -62,11 +62,12 @@ async def _run(config: Message, *, keeper: socket.socket, orders: socket.socket)
     keeper.sendall(pack({"ready": True}))
     keeper.setblocking(False)
     await until_end_of_file(keeper.fileno())
+    del parts  # held until here: a loop keeps only weak references to its tasks
     os._exit(0)
 
 
-async def _start(config: Message, *, directory: Path, orders: socket.socket) -> None:
-    """Returns when the API answers and every node is registered."""
+async def _start(config: Message, *, directory: Path, orders: socket.socket) -> tuple[object, ...]:
+    """Everything that runs, when the API answers and every node is registered."""
     spec, network, token = spec_from_json(config["spec"]), Network(config["network"]), str(config["token"])
     kubelets: list[Kubelet] = []
     lateness = Lateness(SYSTEM)
@@ -89,10 +90,13 @@ async def _start(config: Message, *, directory: Path, orders: socket.socket) -> 
     )
     nodes = [NodeName(name, zone, index) for index, (name, zone) in enumerate(spec.node_zones().items())]
     kubelets += [Kubelet(node, site) for node in nodes]
-    await asyncio.gather(Controllers(server.client()).start(), Scheduler(server.client()).start(), routes.start())
+    controllers = Controllers(server.client(), root_ca=(directory / "ca.pem").read_text())
+    scheduler = Scheduler(server.client())
+    await asyncio.gather(controllers.start(), scheduler.start(), routes.start())
     await asyncio.gather(*(kubelet.start() for kubelet in kubelets))
     _describe(directory, server=f"https://{network.api_host}:{port}", token=token, spec=spec)
-    await serve(directory / "control.sock", _answers(routes, lateness))
+    door = await serve(directory / "control.sock", _answers(routes, lateness))
+    return server, controllers, scheduler, routes, kubelets, lateness, door
 
 
 def _tls(directory: Path) -> ssl.SSLContext:
