@@ -47,12 +47,12 @@ def measure(story: Story, *, possible: Sequence[Outage], watched: Watched) -> tu
     stable = nanoseconds(experiment.stable_for)
     if experiment.mitigate_within is not None:
         until = story.fault_end or story.ended
-        deadline = fault.first + nanoseconds(experiment.mitigate_within)
+        deadline = _latest(fault, experiment.mitigate_within)
         during = [one for one in impact if one.onset.first < until]
         seen = watched.reached(deadline + stable) and until >= deadline
         found.append(_recovery("mitigate", impact=during, since=fault, within=experiment.mitigate_within, observed=seen))
     if since is not None:
-        deadline = since.first + nanoseconds(experiment.recover_within)
+        deadline = _latest(since, experiment.recover_within)
         seen = watched.reached(deadline + stable)
         found.append(_recovery("recover", impact=impact, since=since, within=experiment.recover_within, observed=seen))
     else:
@@ -72,7 +72,8 @@ def decide(record: Record, recovery: Recovery) -> Truth:
     ):
         return Truth.false
     deadline = since.first + allowed
-    in_time = all(_surely_in_time(one, deadline=deadline, until=until) for one in _impact(record.possible, record))
+    latest = _latest(since, recovery.within)
+    in_time = all(_surely_in_time(one, deadline=deadline, latest=latest, until=until) for one in _impact(record.possible, record))
     return Truth.true if in_time and recovery.observed and since.last is not None else Truth.undecided
 
 
@@ -92,16 +93,21 @@ def _certainly_late(outage: Outage, *, deadline: int, until: int | None) -> bool
     return outage.onset.last is not None and outage.onset.last <= deadline < end
 
 
-def _surely_in_time(outage: Outage, *, deadline: int, until: int | None) -> bool:
-    if outage.onset.first > deadline or (until is not None and outage.onset.first >= until):
+def _latest(since: Span, within: float) -> int:
+    """The deadline, counted from the proof."""
+    return (since.first if since.last is None else since.last) + nanoseconds(within)
+
+
+def _surely_in_time(outage: Outage, *, deadline: int, latest: int, until: int | None) -> bool:
+    """Over before the earliest reading of the deadline, or begun after its latest one."""
+    if outage.onset.first > latest or (until is not None and outage.onset.first >= until):
         return True
     return outage.end is not None and outage.end.last is not None and outage.end.last <= deadline
 
 
 def _recovery(kind: str, *, impact: Sequence[Outage], since: Span, within: float, observed: bool) -> Recovery:
-    """The last end before the deadline counts; an outage that opens after the deadline is not this one's."""
-    deadline = since.first + nanoseconds(within)
-    mine = [one for one in impact if one.onset.first <= deadline]
+    """The last end counts; an outage that opens after the deadline is not this one's."""
+    mine = [one for one in impact if one.onset.first <= _latest(since, within)]
     if not mine:
         return Recovery(kind=kind, low=0.0, high=0.0, within=within, impact=False, since=since, elapsed=0.0, observed=observed)
     first, last = mine[0], max(mine, key=lambda one: one.last_bad)

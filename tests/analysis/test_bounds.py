@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chaosfw.model.load import Outcome
@@ -29,6 +29,7 @@ def run(weather: tuple[Weather, ...], outcome: Outcome) -> Record:
 
 
 @THOROUGH
+@example((Weather(begin=6.0, end=7.0, share=0.2),))  # begins between the two readings of a deadline
 @given(storms)
 def test_what_may_have_been_bad_is_never_held_where_bad_would_not_be(storm: tuple[Weather, ...]) -> None:
     bad, unknown = run(storm, Outcome.refused).judgement, run(storm, Outcome.aborted).judgement
