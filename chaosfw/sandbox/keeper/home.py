@@ -51,7 +51,7 @@ def create(path: Path) -> tuple[Path, int]:
     directory = path / f"sandbox-{secrets.token_hex(4)}"
     directory.mkdir(mode=0o700)
     lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # waits for somebody who only looks, see is_alive
     return directory, lock
 
 
@@ -73,7 +73,7 @@ def _is_held(lock: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return True
     finally:

@@ -150,12 +150,14 @@ def lease(directory: Path) -> Lease:
 
 def _importable() -> dict[str, str]:
     """
-    Our environment, with this very chaosfw importable. An installed one is: PYTHONPATH would only move it before the standard library.
+    Our environment, with this very chaosfw importable. An installed one is: PYTHONPATH would only move it before the standard library. A
+    test run's ``PYTHONWARNINGS=error`` is not for servers.
     """
     here = str(Path(__file__).resolve().parents[3])
-    if here in (*site.getsitepackages(), site.getusersitepackages()):
-        return dict(os.environ)
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH", "")])])}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
+    if here not in (*site.getsitepackages(), site.getusersitepackages()):
+        environment["PYTHONPATH"] = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH", "")])])
+    return environment
 
 
 def _answer(sock: socket.socket, *, timeout: float) -> Message | None:

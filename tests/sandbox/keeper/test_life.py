@@ -16,7 +16,7 @@ import pytest
 
 from chaosfw.errors import SandboxError
 from chaosfw.sandbox.keeper.home import base
-from chaosfw.sandbox.public import Sandbox, SandboxSpec, down, env, join, start, status, up
+from chaosfw.sandbox.public import Sandbox, SandboxSpec, down, env, join, running, start, status, up
 from chaosfw.timing import SYSTEM, nanoseconds
 
 POD = {
@@ -199,6 +199,7 @@ def test_the_death_of_one_process_ends_all(name: str) -> None:
 
 def test_two_side_by_side_do_not_meet() -> None:
     with start(SandboxSpec(nodes=1)) as one, start(SandboxSpec(nodes=1)) as two:
+        assert set(running()) == {one.directory, two.directory}
         with_pod(one)
         assert one.directory != two.directory
         assert one.server.split(".")[1] != two.server.split(".")[1]
@@ -207,6 +208,7 @@ def test_two_side_by_side_do_not_meet() -> None:
 
         one.close()
 
+        assert running() == (two.directory,)
         assert not one.directory.exists()
         assert not any(map(is_running, pids))
         assert env(two.directory)["CHAOSFW_SANDBOX"] == str(two.directory)
