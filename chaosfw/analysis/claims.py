@@ -255,7 +255,7 @@ def _how_long(found: Recovery) -> str:
         return "no impact"
     if found.elapsed is None:
         return "did not end"
-    return f"{found.elapsed:.1f} s" if found.elapsed > 0 else "0 s (impact was over before)"
+    return f"{found.elapsed:.1f} s" if found.elapsed > 0 else "before the heal"
 
 
 def _time_reason(record: Record, found: Recovery, *, truth: Truth, slug: str) -> str:

@@ -65,7 +65,8 @@ def _kept(record: Record, finding: Finding) -> str:
     if finding.slug.startswith("during-fault."):
         return f"{finding.slug.removeprefix('during-fault.')} was {finding.measured} (allowed {finding.allowed})"
     if finding.slug in ("recovered", "mitigated"):
-        return "" if finding.measured == "no impact" else f"it {finding.slug} in {finding.measured} (allowed {finding.allowed})"
+        when = finding.measured if finding.measured.startswith("before") else f"in {finding.measured}"
+        return "" if finding.measured == "no impact" else f"it {finding.slug} {when} (allowed {finding.allowed})"
     if finding.slug == "price":
         return f"it cost {finding.measured} of the error budget (allowed {finding.allowed})"
     return ""

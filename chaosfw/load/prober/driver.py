@@ -16,7 +16,6 @@ from pathlib import Path
 
 import msgspec
 
-import chaosfw
 from chaosfw.errors import DriverError
 from chaosfw.load.prober.orders import Orders, Ready
 from chaosfw.model.load import SAMPLE, Endpoint, Generator, Load, Seal
@@ -130,4 +129,4 @@ def _ready(child: subprocess.Popen[bytes]) -> Ready | None:
 def _environment() -> dict[str, str]:
     """What the child needs, and nothing that could send its traffic elsewhere."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    return kept | {"PYTHONPATH": str(Path(chaosfw.__file__).resolve().parents[1]), "PYTHONDONTWRITEBYTECODE": "1"}
+    return kept | {"PYTHONPATH": str(Path(__file__).resolve().parents[3]), "PYTHONDONTWRITEBYTECODE": "1"}
