@@ -27,6 +27,8 @@ from chaosfw.timing import NANOSECONDS, SYSTEM
 
 PatchForm = Literal["merge", "json", "strategic", "apply"]
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+IMMORTAL = ("default", "kube-system", "kube-public")
+"""Namespaces that no cluster lets go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +212,8 @@ class Verbs:
         """At once, or marked and left to finalizers and to the kubelet."""
         if row.view:
             return self.delete(self._behind(row), namespace, name, options)
+        if row.resource == "namespaces" and name in IMMORTAL:
+            raise errors.forbidden(row, name, "this namespace may not be deleted")
         old = self.get(row, namespace, name)
         _check_preconditions(row, name, old, options)
         obj = old.copy()
