@@ -152,8 +152,8 @@ class Pulse(Noun, frozen=True, kw_only=True):
 class LoadWindow(Protocol):
     """A sliding window over the samples of a load that is running."""
 
-    def sli(self, provider: LoadProvider, *, now: int) -> float | None:
-        """Availability as a share, with unknowns counted as bad; latency as the quantile in seconds. None: no samples in the window."""
+    def sli(self, provider: LoadProvider, *, now: int) -> tuple[float, float] | None:
+        """At worst and at best, unknowns counted once as bad and once as good: a share, or a quantile in seconds. None: nothing was due."""
         ...
 
     def pulse(self, *, now: int) -> Pulse: ...

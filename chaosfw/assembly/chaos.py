@@ -117,10 +117,12 @@ class Chaos:
     on_loop: Callable[[Loop], None] = lambda loop: None
     """Told about the loop of a run, for progress lines."""
     id: str = ""
+    interrupted: str = ""
+    """The signal that ended the run, if one did."""
     _load_groups: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.id = self.id or f"{self.session.folder.name}-{secrets.token_hex(3)}"
+        self.id = self.id or f"{self.session.runs}{secrets.token_hex(3)}"
 
     # -- setup ----------------------------------------------------------------------------------------------------------
 
@@ -303,10 +305,9 @@ class Chaos:
             self._journal.write(event, sync=True)
             for watcher in self.watchers:
                 watcher.saw(event)
-        interrupted: list[str] = []
 
         def stop(reason: str) -> None:
-            interrupted.append(reason)
+            self.interrupted = reason
             loop.stop(reason)
 
         silence = self.session.listen(stop)
@@ -316,8 +317,8 @@ class Chaos:
         finally:
             silence()
             self.session.renew_writer()
-        if interrupted:
-            raise KeyboardInterrupt(f"{interrupted[0]}: the run was stopped and put back")
+        if self.interrupted:
+            raise KeyboardInterrupt(f"{self.interrupted}: the run was stopped and put back")
 
     def _load_started(self, run: object) -> None:
         pid = getattr(getattr(run, "generator", None), "pid", 0)

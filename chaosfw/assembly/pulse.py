@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chaosfw.load.window import look
+from chaosfw.load.window import bounds, look
 from chaosfw.model.activity import LoadProvider
 from chaosfw.model.load import SAMPLE
 from chaosfw.ports import LoadRun, Pulse
@@ -24,11 +24,9 @@ class SampleWindow:
         self._cursor = 0
         self._data = b""
 
-    def sli(self, provider: LoadProvider, *, now: int) -> float | None:
+    def sli(self, provider: LoadProvider, *, now: int) -> tuple[float, float] | None:
         seen = look(self._read(), rate=self._rate, on=self._run.generator.on, now=now, window=provider.window, patience=PATIENCE)
-        if provider.sli == "availability":
-            return seen.low
-        return seen.quantile(provider.quantile)
+        return bounds(seen, provider=provider)
 
     def pulse(self, *, now: int) -> Pulse:
         seen = look(self._read(), rate=self._rate, on=self._run.generator.on, now=now, window=SHOWN, patience=PATIENCE)

@@ -126,6 +126,11 @@ class Session:
             waiting=lambda holder: self.say(f"waiting for the environment: in use by {holder}"),
         )
 
+    @property
+    def runs(self) -> str:
+        """What the ids of this process's runs begin with."""
+        return f"{self.folder.name}-{os.getpid()}-"
+
     # -- writers --------------------------------------------------------------------------------------------------------
 
     def record_writers(self, *loads: tuple[int, str]) -> None:
@@ -215,6 +220,7 @@ class Session:
             runner_started=start_time(os.getpid()),
             state=str(state),
             environment=self.place.environment,
+            runs=self.runs,
             place=self.place.directory,
             notes=str(self.folder.path / f"healed-{os.getpid()}.json"),
         )

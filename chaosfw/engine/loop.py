@@ -184,10 +184,12 @@ class Loop:
 
     def _ask_load(self, number: int, probe: Probe, provider: LoadProvider) -> w.ProbeAnswered:
         now = self._now()
-        value = self._window.sli(provider, now=now) if self._window is not None else None
-        if value is None:
+        found = self._window.sli(provider, now=now) if self._window is not None else None
+        if found is None:
             return w.ProbeAnswered(at=now, round=number, probe=probe.name, error="the load has no samples in the window")
-        return w.ProbeAnswered(at=now, round=number, probe=probe.name, value=value, ok=is_within(probe, value))
+        worst, best = (is_within(probe, value) for value in found)
+        ok = worst if worst == best else None
+        return w.ProbeAnswered(at=now, round=number, probe=probe.name, value=found[0], ok=ok)
 
     def _prepare(self, index: int) -> None:
         undos = self.machine.plan.bound[index].undo

@@ -77,7 +77,7 @@ class Machine:
         self._last_looks: set[int] = set()
         self._stopped = ""
         self._load_on = False
-        self._pause_until = 0
+        self._asked = 0
 
     @property
     def next_wake(self) -> int | None:
@@ -114,7 +114,7 @@ class Machine:
     def _on_loaddown(self, seen: w.LoadDown) -> list[w.Command]:
         expected = self._waiting_for == "drain"
         self._load_on = False
-        commands: list[w.Command] = [w.Write(event=e.LoadEnded(at=seen.at, seal=seen.seal, reason=seen.reason))]
+        commands: list[w.Command] = [w.Write(event=e.LoadEnded(at=seen.at, seal=seen.seal, reason=seen.reason, asked=self._asked))]
         if expected:
             return commands + self._finish(seen.at)
         return commands + self._stop(seen.at, f"the load ended by itself: {seen.reason or 'no reason given'}")
@@ -390,6 +390,7 @@ class Machine:
         self._wake.clear()
         if self._load_on:
             self._waiting_for = "drain"
+            self._asked = now
             return [w.StopLoad()]
         return self._finish(now)
 

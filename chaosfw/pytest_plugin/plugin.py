@@ -73,7 +73,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 def pytest_report_teststatus(report: Any) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
     if getattr(report, "chaos_verdict", "") == "inconclusive" and report.failed:
-        return "failed", "I", ("INCONCLUSIVE", {"yellow": True})
+        return "failed" if report.when == "call" else "error", "I", ("INCONCLUSIVE", {"yellow": True})
     if getattr(report, "chaos_verdict", "") == "refused" and report.failed:
         return "error", "R", ("REFUSED", {"red": True})
     return None

@@ -27,14 +27,27 @@ PAUSE = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 Told = Callable[[UndoRecord, str], None]
 
 
-def heal(*, ledger: Ledger, caller: Caller, clock: Clock, epoch: int, by: str, told: Told, patience: float = PATIENCE) -> int:
+def heal(
+    *,
+    ledger: Ledger,
+    caller: Caller,
+    clock: Clock,
+    epoch: int,
+    by: str,
+    told: Told,
+    runs: str = "",
+    patience: float = PATIENCE,
+) -> int:
     """
-    Every open record of the ledger; how many are still open afterwards. ``told`` hears each step.
+    Every open record of the ledger whose run begins with ``runs``; how many of them are still open afterwards. ``told`` hears
+    each step.
 
     Heal first, record later: when the ledger can not be written any more, reverting goes on and the trouble is told.
     """
     left = 0
     for record in ledger.open():
+        if not record.undo.run.startswith(runs):
+            continue
         ended = _one(
             but(record, state=UndoState.healing, epoch=epoch, by=by),
             record,

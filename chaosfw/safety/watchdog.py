@@ -42,6 +42,8 @@ class Orders(Noun, frozen=True, kw_only=True):
     runner_started: str
     state: str
     environment: Environment
+    runs: str = ""
+    """What the ids of the runner's own runs begin with: only those are healed, another's wait for ``chaosfw heal``."""
     place: str = ""
     notes: str = ""
     """File that gets the note of what was healed."""
@@ -78,7 +80,7 @@ class Watchdog:
         why = self._until_gone()
         died = self.clock.monotonic_ns()
         ledger = LedgerFile(Path(self.orders.state))
-        if not ledger.open():
+        if not self._is_open():
             fence(Path(self.orders.state), kill_marked=self.kill_marked)
             return None
         return after_death(
@@ -115,7 +117,7 @@ class Watchdog:
         return self.clock.monotonic_ns() - self._last > nanoseconds(SILENCE) and self._is_open()
 
     def _is_open(self) -> bool:
-        return bool(LedgerFile(Path(self.orders.state)).open())
+        return bool(_own(LedgerFile(Path(self.orders.state)), self.orders))
 
 
 def after_death(
@@ -131,9 +133,9 @@ def after_death(
         steps.append(f"{record.undo.id}: {record.state}{' ' + record.ending if record.ending else ''}: {what}")
 
     try:
-        before = ledger.open()
+        before = _own(ledger, orders)
         runs = tuple(sorted({record.undo.run for record in before}))
-        left = heal(ledger=ledger, caller=caller, clock=clock, epoch=held.epoch, by="watchdog", told=told)
+        left = heal(ledger=ledger, caller=caller, clock=clock, epoch=held.epoch, by="watchdog", told=told, runs=orders.runs)
         residue = _residue(orders, ledger, caller, runs)
         note = Note(
             at=iso(clock.wall_ns()),
@@ -153,6 +155,10 @@ def after_death(
         return note
     finally:
         held.release()
+
+
+def _own(ledger: LedgerFile, orders: Orders) -> tuple[UndoRecord, ...]:
+    return tuple(record for record in ledger.open() if record.undo.run.startswith(orders.runs))
 
 
 def _residue(orders: Orders, ledger: LedgerFile, caller: Caller, runs: Sequence[str]) -> tuple[str, ...] | None:

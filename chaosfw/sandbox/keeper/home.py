@@ -37,8 +37,8 @@ def base() -> Path:
 
 @contextmanager
 def starting(path: Path) -> Iterator[None]:
-    """One sandbox at a time passes from claim to directory."""
-    lock = os.open(path / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """One sandbox at a time passes from claim to directory. The directory itself is what is locked: no file stays behind."""
+    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

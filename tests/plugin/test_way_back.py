@@ -1,0 +1,259 @@
+"""Whatever ends a run, everything is put back, and nothing of it survives. Deaths are real signals to real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chaosfw.safety.fence import start_time
+from chaosfw.safety.ledger import LedgerFile
+from chaosfw.sandbox import public as sandbox
+from chaosfw.timing import SYSTEM
+from tests.plugin.conftest import Workspace
+
+LONG = """
+@cf.experiment(base.but("drained", k8s.drain(hosting=web), lasts="60s"))
+def test_drain(chaos: cf.Chaos) -> None:
+    chaos.run()
+
+@cf.experiment(base.but("zone lost", zone.fail("zone-b"), lasts="60s"))
+def test_zone(chaos: cf.Chaos) -> None:
+    chaos.run()
+"""
+DEADLINE = 60.0
+"""Seconds after which something that must happen counts as never happening."""
+
+
+def until(true: object, what: str) -> None:
+    """Waits for a condition of the outside world; fails with words."""
+    end = SYSTEM.monotonic_ns() + int(DEADLINE * 1e9)
+    while not true():  # type: ignore[operator]
+        assert SYSTEM.monotonic_ns() < end, f"never: {what}"
+        SYSTEM.sleep(0.02)
+
+
+def journal_of(workspace: Workspace) -> str:
+    return "".join(path.read_text() for path in workspace.path.glob("reports/2*/runs/*/journal.jsonl"))
+
+
+def in_phase(workspace: Workspace, phase: str) -> None:
+    until(lambda: f'"phase":"{phase}"' in journal_of(workspace), f"the run reaches {phase}")
+
+
+def cordoned(cluster: sandbox.Sandbox) -> list[str]:
+    nodes = cluster._api.get("/api/v1/nodes")["items"]
+    return [one["metadata"]["name"] for one in nodes if one["spec"].get("unschedulable")]
+
+
+def marked(cluster: sandbox.Sandbox) -> list[str]:
+    nodes = cluster._api.get("/api/v1/nodes")["items"]
+    return [one["metadata"]["name"] for one in nodes if any(key.startswith("chaosfw") for key in one["metadata"].get("annotations") or {})]
+
+
+def safety(cluster: sandbox.Sandbox) -> Path:
+    return cluster.directory / "safety"
+
+
+@pytest.fixture(autouse=True)
+def clean(cluster: sandbox.Sandbox) -> Iterator[None]:
+    """Every test of this file ends on a cluster that is as it was."""
+    yield
+    until(lambda: not cordoned(cluster), "every node is schedulable")
+    assert marked(cluster) == []
+    assert LedgerFile(safety(cluster)).open() == ()
+
+
+@pytest.mark.parametrize("test", ["test_drain", "test_zone"])
+def test_sigkill_in_hold_is_healed_by_the_watchdog(workspace: Workspace, cluster: sandbox.Sandbox, test: str) -> None:
+    """Healed within seconds, the drivers and the load gone, a note left, and the next run starts clean."""
+    workspace.experiments(LONG)
+    runner = workspace.start("-k", test)
+    in_phase(workspace, "hold")
+    assert cordoned(cluster)
+    writers = [one["pgid"] for one in json.loads((safety(cluster) / "writers.json").read_text())]
+    assert len(writers) == 3
+
+    runner.kill()
+    runner.communicate()
+
+    until(lambda: not cordoned(cluster), "the watchdog puts the nodes back")
+    until(lambda: list(workspace.path.glob("reports/2*/healed-*.json")), "the watchdog leaves its note")
+    until(lambda: not any(start_time(pid) for pid in writers), "drivers and load are gone")
+    (path,) = workspace.path.glob("reports/2*/healed-*.json")
+    note = json.loads(path.read_text())
+    assert (note["left_open"], note["residue"]) == (0, [])
+    workspace.experiments('@cf.experiment(base.but("next", k8s.kill(web, count=1)))\ndef test_next(chaos):\n    chaos.run()\n')
+    assert workspace.run().code == 0
+
+
+@pytest.mark.parametrize("phase", ["baseline", "inject", "hold", "heal", "recover"])
+def test_ctrl_c_in_any_phase_heals_and_reports(workspace: Workspace, cluster: sandbox.Sandbox, phase: str) -> None:
+    workspace.experiments('@cf.experiment(base.but("drained", k8s.drain(hosting=web), lasts="2s"))\ndef test_it(chaos):\n    chaos.run()\n')
+    runner = workspace.start()
+    in_phase(workspace, phase)
+
+    runner.send_signal(signal.SIGINT)
+    output, _ = runner.communicate(timeout=DEADLINE)
+
+    assert runner.returncode == 2, output
+    day = json.loads((workspace.path / "reports" / "latest" / "gameday.json").read_text())
+    (line,) = day["runs"]
+    assert (line["verdict"], line["safety"]) == ("inconclusive", "clean"), output
+    assert cordoned(cluster) == []
+    assert "SIGINT" in line["sentence"]
+
+
+def test_sigterm_heals_and_reports(workspace: Workspace, cluster: sandbox.Sandbox) -> None:
+    workspace.experiments(LONG)
+    runner = workspace.start("-k", "test_drain")
+    in_phase(workspace, "hold")
+
+    runner.terminate()
+    output, _ = runner.communicate(timeout=DEADLINE)
+
+    assert runner.returncode == 2, output
+    assert cordoned(cluster) == []
+
+
+def test_ctrl_c_twice_leaves_at_once_and_the_watchdog_heals(workspace: Workspace, cluster: sandbox.Sandbox) -> None:
+    workspace.experiments(LONG)
+    runner = workspace.start("-k", "test_drain")
+    in_phase(workspace, "hold")
+
+    os.kill(runner.pid, signal.SIGSTOP)  # so that both arrive before the first is answered
+    runner.send_signal(signal.SIGINT)
+    os.kill(runner.pid, signal.SIGCONT)
+    until(lambda: "SIGINT" in journal_of(workspace) or runner.poll() is not None, "the first Ctrl-C is heard")
+    runner.send_signal(signal.SIGINT)
+    runner.communicate(timeout=DEADLINE)
+
+    assert runner.returncode in (130, 2)
+    until(lambda: not cordoned(cluster), "the nodes are put back")
+
+
+def test_a_watchdog_that_dies_halts_the_run(workspace: Workspace, cluster: sandbox.Sandbox) -> None:
+    """Nothing would heal after us any more: we heal ourselves, now."""
+    workspace.experiments(LONG)
+    runner = workspace.start("-k", "test_drain")
+    in_phase(workspace, "hold")
+    found = subprocess.run(["pgrep", "-P", str(runner.pid), "-f", "chaosfw.processes.watchdog"], capture_output=True, text=True, check=True)
+
+    os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+    output, _ = runner.communicate(timeout=DEADLINE)
+
+    assert runner.returncode == 10, output
+    assert "the watchdog died" in output
+    assert cordoned(cluster) == []
+
+
+def test_two_game_days_on_one_environment_are_serial(workspace: Workspace, cluster: sandbox.Sandbox) -> None:
+    """The second waits for the lock; their faults never overlap."""
+    workspace.experiments('@cf.experiment(base.but("drained", k8s.drain(hosting=web)))\ndef test_it(chaos):\n    chaos.run()\n')
+    first, second = workspace.start(), workspace.start()
+    outputs = [one.communicate(timeout=DEADLINE)[0] for one in (first, second)]
+
+    assert [first.returncode, second.returncode] == [0, 0], outputs
+    spans = []
+    for path in workspace.path.glob("reports/2*/runs/*/record.json"):
+        record = json.loads(path.read_text())
+        spans.append((record["fault_call"], record["heal_proof"]))
+    spans.sort()
+    assert len(spans) == 2
+    assert spans[0][1] < spans[1][0]
+
+
+def test_residue_fails_in_teardown_and_blocks_the_rest(workspace: Workspace, cluster: sandbox.Sandbox) -> None:
+    """A driver whose revert fails: exit code 12, and the next experiment is blocked by it."""
+    workspace.write(
+        "brokendriver.py",
+        "def break_it() -> bool:\n    return True\n\ndef mend_it() -> None:\n    raise RuntimeError('the mender is broken')\n\n"
+        "def is_broken() -> bool:\n    return True\n",
+    )
+    workspace.experiments(
+        """
+breaks = cf.toolkit(
+    "brokendriver", "break_it", undo=cf.toolkit("brokendriver", "mend_it"), proof=cf.probe("brokendriver.is_broken", True)
+)
+
+@cf.experiment(base.but("broken for good", breaks))
+def test_broken(chaos: cf.Chaos) -> None:
+    chaos.run()
+
+@cf.experiment(base.but("next", k8s.kill(web, count=1)))
+def test_next(chaos: cf.Chaos) -> None:
+    chaos.run()
+"""
+    )
+    ran = workspace.run()
+
+    assert ran.code == 12, ran.output
+    assert "the mender is broken" in ran.output
+    first, second = ran.day()["runs"]
+    assert (first["safety"], second["verdict"]) == ("residue", "blocked")
+    assert "blocked by" in ran.output
+    (safety(cluster) / "ledger.jsonl").unlink()
+
+
+def test_a_run_on_top_of_open_records_is_refused(workspace: Workspace, cluster: sandbox.Sandbox) -> None:
+    """It names what is open and the command that puts it back, and that command works."""
+    workspace.experiments(LONG)
+    runner = workspace.start("-k", "test_drain")
+    in_phase(workspace, "hold")
+    ledger = (safety(cluster) / "ledger.jsonl").read_bytes()
+    runner.kill()
+    runner.communicate()
+    until(lambda: list(workspace.path.glob("reports/2*/healed-*.json")), "the watchdog heals")
+    (safety(cluster) / "ledger.jsonl").write_bytes(ledger)
+
+    ran = workspace.run("-k", "test_drain")
+
+    assert ran.code == 11, ran.output
+    assert "chaosfw heal" in ran.output
+    healed = subprocess.run(
+        [sys.executable, "-m", "chaosfw.cli.main", "heal"],
+        cwd=workspace.path,
+        env=workspace.variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert healed.returncode == 0, healed.stdout + healed.stderr
+    assert "everything is put back" in healed.stdout
+
+
+def test_nothing_survives_a_run(workspace: Workspace, tmp_path: Path) -> None:
+    """A sandbox of its own: afterwards no process, no file, no lock of it is left."""
+    workspace.variables.pop("CHAOSFW_SANDBOX")
+    runtime = tmp_path / "runtime"
+    runtime.mkdir(mode=0o700)
+    workspace.variables["XDG_RUNTIME_DIR"] = str(runtime)
+    workspace.variables["CHAOSFW_TEST_NEEDLE"] = needle = f"needle-{os.getpid()}-{tmp_path.name}"
+    shop = "\n---\n".join(path.read_text() for path in sorted(workspace.path.glob("*.yaml")) if path.name != "shop.yaml")
+    workspace.write("shop.yaml", shop)
+    workspace.experiments('@cf.experiment(base.but("killed", k8s.kill(web, count=1)))\ndef test_it(chaos):\n    chaos.run()\n')
+
+    ran = workspace.run()
+
+    assert ran.code == 0, ran.output
+    until(lambda: not carrying(needle), "every process of the run is gone")
+    left = [str(path.relative_to(runtime)) for path in runtime.rglob("*") if path.is_file()]
+    assert left == []
+
+
+def carrying(needle: str) -> list[int]:
+    """Processes whose environment holds the needle."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and needle.encode() in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
