@@ -114,7 +114,8 @@ AnyPlace = SandboxPlace | ClusterPlace
 def open_place(settings: Settings, *, shared: Path | None = None, joining: bool = False) -> AnyPlace:
     """
     The chosen environment, up. ``shared`` is a folder through which the processes of one game day find one sandbox; with
-    ``joining`` no sandbox is started: the only one that runs, or the one that CHAOSFW_SANDBOX names, is meant. Raises SandboxError, EnvironmentTrouble or UsageError in words.
+    ``joining`` no sandbox is started: the one that CHAOSFW_SANDBOX names is meant, or the only one that runs.
+    Raises SandboxError, EnvironmentTrouble or UsageError in words.
     """
     chosen = settings.chosen()
     if chosen.kind == "sandbox":

@@ -44,7 +44,9 @@ def parser() -> argparse.ArgumentParser:
     _put_back(commands.add_parser("heal", help="put back what an earlier run left, from its ledger"), putting_back.heal)
     _put_back(commands.add_parser("audit", help="what is left of faults: open undo records, marks, cordons"), putting_back.audit)
     report = commands.add_parser("report", help="write a game day's report again from its records")
-    report.add_argument("folder", nargs="?", type=Path, default=Path("reports/latest"), help="a game day's folder (default: reports/latest)")
+    report.add_argument(
+        "folder", nargs="?", type=Path, default=Path("reports/latest"), help="a game day's folder (default: reports/latest)"
+    )
     report.set_defaults(run=gamedays.report)
     return top
 

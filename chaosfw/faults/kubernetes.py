@@ -125,7 +125,7 @@ def cordon(
     timeout: str | float = 30.0,
     name: str = "",
 ) -> Action:
-    """Makes nodes unschedulable: by name, label ``selector``, ``zone``, or those ``hosting`` a workload; ``count`` of them (default one)."""
+    """Makes nodes unschedulable: by name, label ``selector``, ``zone``, or those ``hosting`` a workload; ``count`` (default one)."""
     select = _node_selection(node, selector, hosting, count, percentage, zone)
     return _node_action("cordon_nodes", name or f"cordon {_node_words(select)}", select, timeout, {})
 
