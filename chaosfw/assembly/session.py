@@ -189,7 +189,7 @@ class Session:
             name = signal.Signals(number).name
             heard.append(name)
             if len(heard) == 1:
-                self.say(self.say(f"{name}: stopping and putting everything back; once more leaves at once, and the watchdog heals"))
+                self.say(f"{name}: stopping, putting everything back; once more leaves at once, and the watchdog heals")
                 stop(name)
                 return
             os.write(2, b"\nchaosfw: leaving at once; the watchdog fences the drivers and puts everything back\n")
