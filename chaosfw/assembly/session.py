@@ -138,7 +138,7 @@ class Session:
         assert self.place is not None
         self._loads = list(loads)
         known = [(executor.pid, executor.token) for executor in (self._writer, self._reader) if executor is not None]
-        fence.record(Path(self.place.environment.state), known + self._loads)
+        fence.record(Path(self.place.environment.state), runner=os.getpid(), writers=known + self._loads)
 
     def renew_writer(self) -> None:
         """A new writer for the next experiment, in the background: the last one died at the fence."""
@@ -247,6 +247,7 @@ class Session:
         """Files that only this process needed."""
         for path in (state / "logs").glob(f"*-{os.getpid()}.log"):
             path.unlink(missing_ok=True)
+        fence.forget(state, runner=os.getpid())
 
 
 def new_seed() -> int:

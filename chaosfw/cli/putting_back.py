@@ -40,7 +40,7 @@ def heal(given: argparse.Namespace) -> int:
             return LEFT
         held = lock.take(state, who="chaosfw heal", clock=SYSTEM, wait=10.0)
         try:
-            fence.fence(state, kill_marked=lambda token: kill_marked(token, clock=SYSTEM))
+            fence.fence_the_dead(state, kill_marked=lambda token: kill_marked(token, clock=SYSTEM))
             with _executor(place) as caller:
                 left = put_back(ledger=ledger, caller=caller, clock=SYSTEM, epoch=held.epoch, by="chaosfw heal", told=_say)
             if not left:

@@ -31,6 +31,8 @@ HOLD_PROOF_EVERY = 1.0
 """Seconds between looks at an effect that is in."""
 LAST_PROOF = 3.0
 """Seconds that the last look before healing may take."""
+BLIND_LOOKS = 3
+"""Looks in a row that may see nothing while a fault is in: after that the fault may have cut its own way back, and the run halts."""
 LATE = 0.25
 """Seconds after its time-out at which a probe counts as not answering: the executor's own way back is in it."""
 ROUND_MINIMUM = 5
@@ -78,6 +80,7 @@ class Machine:
         self._stopped = ""
         self._load_on = False
         self._asked = 0
+        self._blind = 0
 
     @property
     def next_wake(self) -> int | None:
@@ -184,6 +187,9 @@ class Machine:
                 return [*commands, w.MarkIn(index=seen.index), *self._next_step(seen.at, pause=bound.action.pause_after)]
             self._wake["proof"] = seen.at + nanoseconds(PROOF_EVERY)
             return commands
+        self._blind = self._blind + 1 if seen.proof.holds is None and bound.provable else 0
+        if self._blind >= BLIND_LOOKS and self._waiting_for == "":
+            return commands + self._stop(seen.at, f"the environment can not be seen any more ({seen.proof.what}): the way back may be cut")
         if self._waiting_for == "last proofs" and not self._last_looks:
             return commands + self._begin_heal(seen.at)
         return commands

@@ -176,6 +176,7 @@ class Day:
         self._exit = session.exitstatus = exit_code(exitstatus, lines, only_plan=self.only_plan)
         day = self._day(lines)
         self.folder.write(day)
+        self.folder.tidy()
         self.folder.make_latest()
         records = [run.read_record() for run in self.folder.runs() if run.record.exists()]
         page, summary = report_paths(self.folder.path)

@@ -8,16 +8,18 @@ started are ever named here, and a recycled process id is told apart by its star
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from chaosfw.model.struct import Noun
+import msgspec
+
+from chaosfw.model.struct import Noun, encode
 from chaosfw.safety.ledger import write_durably
 
-FILE = "writers.json"
+KillMarked = Callable[[str], Sequence[int]]
+"""Kills whatever carries a token in its environment."""
 
 
 class Writer(Noun, frozen=True, kw_only=True):
@@ -26,6 +28,14 @@ class Writer(Noun, frozen=True, kw_only=True):
     pgid: int
     started: str
     token: str = ""
+
+
+class Writers(Noun, frozen=True, kw_only=True):
+    """All writers of one runner. Several runners share an environment's folder; each has a file of its own."""
+
+    runner: int
+    started: str
+    writers: tuple[Writer, ...] = ()
 
 
 def start_time(pid: int) -> str:
@@ -37,29 +47,44 @@ def start_time(pid: int) -> str:
     return "" if fields[0] in ("Z", "X") else fields[19]
 
 
-def record(directory: Path, writers: Sequence[tuple[int, str]]) -> None:
-    """Who would have to be killed: ``(process group, token)`` each."""
-    known = [{"pgid": pgid, "started": start_time(pgid), "token": token} for pgid, token in writers]
-    write_durably(directory / FILE, json.dumps(known).encode())
+def path_of(directory: Path, runner: int) -> Path:
+    return directory / f"writers-{runner}.json"
 
 
-def recorded(directory: Path) -> tuple[Writer, ...]:
-    path = directory / FILE
+def record(directory: Path, *, runner: int, writers: Sequence[tuple[int, str]]) -> None:
+    """Who would have to be killed after this runner: ``(process group, token)`` each."""
+    known = tuple(Writer(pgid=pgid, started=start_time(pgid), token=token) for pgid, token in writers)
+    write_durably(path_of(directory, runner), encode(Writers(runner=runner, started=start_time(runner), writers=known)))
+
+
+def forget(directory: Path, *, runner: int) -> None:
+    path_of(directory, runner).unlink(missing_ok=True)
+
+
+def fence(directory: Path, *, runner: int, kill_marked: KillMarked) -> tuple[int, ...]:
+    """Kills all recorded writers of one runner and what carries their tokens; their ids, when they are gone."""
+    path = path_of(directory, runner)
     if not path.exists():
         return ()
-    return tuple(Writer(pgid=one["pgid"], started=one["started"], token=one["token"]) for one in json.loads(path.read_bytes()))
-
-
-def fence(directory: Path, *, kill_marked: Callable[[str], Sequence[int]]) -> tuple[int, ...]:
-    """Kills all recorded writers and what carries their tokens; returns the ids that were killed, when they are gone."""
     killed: list[int] = []
-    for writer in recorded(directory):
+    for writer in msgspec.json.decode(path.read_bytes(), type=Writers).writers:
         if writer.started and start_time(writer.pgid) == writer.started:
             _kill_group(writer.pgid)
             killed.append(writer.pgid)
         if writer.token:
             killed += kill_marked(writer.token)
+    path.unlink(missing_ok=True)
     return tuple(dict.fromkeys(killed))
+
+
+def fence_the_dead(directory: Path, *, kill_marked: KillMarked) -> tuple[int, ...]:
+    """The writers of every runner that is gone. A runner that lives is left alone: it holds the lock, or has nothing in."""
+    killed: list[int] = []
+    for path in directory.glob("writers-*.json"):
+        known = msgspec.json.decode(path.read_bytes(), type=Writers)
+        if start_time(known.runner) != known.started:
+            killed += fence(directory, runner=known.runner, kill_marked=kill_marked)
+    return tuple(killed)
 
 
 def _kill_group(pgid: int) -> None:

@@ -12,7 +12,7 @@ import json
 import os
 import select
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from chaosfw.model.fault import UndoRecord
 from chaosfw.model.struct import Noun, to_json
 from chaosfw.ports import Caller
 from chaosfw.safety import audit, lock
-from chaosfw.safety.fence import fence, start_time
+from chaosfw.safety.fence import KillMarked, fence, start_time
 from chaosfw.safety.heal import heal
 from chaosfw.safety.ledger import LedgerFile, write_durably
 from chaosfw.timing import Clock, iso, nanoseconds
@@ -70,7 +70,7 @@ class Watchdog:
     orders: Orders
     caller: Caller
     clock: Clock
-    kill_marked: Callable[[str], Sequence[int]]
+    kill_marked: KillMarked
     beats: int
     _last: int = field(default=0, init=False)
 
@@ -81,7 +81,7 @@ class Watchdog:
         died = self.clock.monotonic_ns()
         ledger = LedgerFile(Path(self.orders.state))
         if not self._is_open():
-            fence(Path(self.orders.state), kill_marked=self.kill_marked)
+            fence(Path(self.orders.state), runner=self.orders.runner, kill_marked=self.kill_marked)
             return None
         return after_death(
             orders=self.orders, ledger=ledger, caller=self.caller, clock=self.clock, kill_marked=self.kill_marked, why=why, since=died
@@ -120,12 +120,10 @@ class Watchdog:
         return bool(_own(LedgerFile(Path(self.orders.state)), self.orders))
 
 
-def after_death(
-    *, orders: Orders, ledger: LedgerFile, caller: Caller, clock: Clock, kill_marked: Callable[[str], Sequence[int]], why: str, since: int
-) -> Note:
+def after_death(*, orders: Orders, ledger: LedgerFile, caller: Caller, clock: Clock, kill_marked: KillMarked, why: str, since: int) -> Note:
     """Fence, lock, heal, audit, note: the whole way back, from outside the run."""
     state = Path(orders.state)
-    fenced = fence(state, kill_marked=kill_marked)
+    fenced = fence(state, runner=orders.runner, kill_marked=kill_marked)
     held = lock.take(state, who="watchdog", clock=clock, wait=60.0)
     steps: list[str] = []
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -129,6 +130,12 @@ class GameDayFolder:
 
     def read(self) -> GameDay:
         return schema.load_file(self.path / "gameday.json", kind="gameday", noun=GameDay)
+
+    def tidy(self) -> None:
+        """Takes away what only the running of the game day needed: claims, and the notes by which its processes found each other."""
+        shutil.rmtree(self.path / "runs" / ".claims", ignore_errors=True)
+        for note in self.path.glob(".sandbox*"):
+            note.unlink(missing_ok=True)
 
     def make_latest(self) -> None:
         """Points ``<root>/latest`` here, in one step: a reader sees the old one or this one."""

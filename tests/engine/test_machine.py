@@ -134,6 +134,15 @@ def test_a_probe_that_never_answers_is_no_evidence() -> None:
     assert not of(out, e.CallBegan)
 
 
+def test_a_fault_that_cuts_our_own_sight_is_healed_at_once() -> None:
+    """Three looks in a row that see nothing: heal while we perhaps still can."""
+    out = simulate(plan_of(lasts=60.0), World(bites=lambda after: True if after < 2 else None))
+
+    assert "the way back may be cut" in of(out, e.Halted)[0].reason
+    called, healed = of(out, e.CallBegan)[0].at, of(out, e.HealBegan)[0].at
+    assert (healed - called) / 1e9 < 8
+
+
 @pytest.mark.parametrize("after", [0.0, 0.02, 1.0, 3.1, 3.2, 4.0, 8.3, 8.4, 9.0, 14.0, 17.0])
 def test_a_stop_at_any_time_ends_with_everything_closed(after: float) -> None:
     """Ctrl-C during every phase: the run ends, and no undo record stays open."""

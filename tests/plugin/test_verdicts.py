@@ -88,6 +88,27 @@ def test_kill(chaos: cf.Chaos) -> None:
     assert not ran.record()["actions"] or ran.record()["fault_call"] is None
 
 
+def test_workers_share_one_sandbox_and_take_turns(workspace: Workspace) -> None:
+    """xdist: faults never overlap, and a worker that is done does not take another's load along."""
+    workspace.experiments(
+        """
+@cf.experiment(base.but("one", k8s.kill(web, count=1)))
+def test_one(chaos: cf.Chaos) -> None:
+    chaos.run()
+
+@cf.experiment(base.but("two", k8s.kill(web, count=1)))
+def test_two(chaos: cf.Chaos) -> None:
+    chaos.run()
+"""
+    )
+    ran = workspace.run("-n", "2")
+
+    assert ran.code == 0, ran.output
+    assert ran.verdicts() == ["held", "held"]
+    spans = sorted((ran.record(number)["fault_call"], ran.record(number)["ended"]) for number in (0, 1))
+    assert spans[0][1] < spans[1][0]
+
+
 def test_inconclusive_is_shown_as_such(workspace: Workspace) -> None:
     workspace.experiments(
         """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -97,14 +99,29 @@ def test_an_open_record_is_residue_even_in_an_equal_world() -> None:
 def test_the_fence_kills_a_recorded_group_and_spares_a_recycled_id(tmp_path: Path) -> None:
     mine = subprocess.Popen(["sleep", "60"], start_new_session=True)
     other = subprocess.Popen(["sleep", "60"], start_new_session=True)
-    fence.record(tmp_path, [(mine.pid, "")])
-    path = tmp_path / fence.FILE
-    path.write_text(path.read_text().replace("]", f', {{"pgid": {other.pid}, "started": "1", "token": ""}}]'))
+    fence.record(tmp_path, runner=os.getpid(), writers=[(mine.pid, ""), (other.pid, "")])
+    path = fence.path_of(tmp_path, os.getpid())
+    written = json.loads(path.read_text())
+    written["writers"][0]["started"], written["writers"][1]["started"] = fence.start_time(mine.pid), "1"
+    path.write_text(json.dumps(written))
 
-    killed = fence.fence(tmp_path, kill_marked=lambda token: ())
+    killed = fence.fence(tmp_path, runner=os.getpid(), kill_marked=lambda token: ())
 
     assert killed == (mine.pid,)
     assert mine.wait() == -9
     assert other.poll() is None
     other.kill()
     other.wait()
+
+
+def test_the_writers_of_a_living_runner_are_nobody_elses_to_kill(tmp_path: Path) -> None:
+    """Two workers of one game day share the folder: one that ends must not take the other's load along."""
+    mine = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    fence.record(tmp_path, runner=os.getpid(), writers=[(mine.pid, "")])
+
+    assert fence.fence(tmp_path, runner=1, kill_marked=lambda token: ()) == ()
+    assert fence.fence_the_dead(tmp_path, kill_marked=lambda token: ()) == ()
+
+    assert mine.poll() is None
+    mine.kill()
+    mine.wait()

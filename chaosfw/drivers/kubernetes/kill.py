@@ -140,7 +140,7 @@ def _refuse_without_way_back(action: Action, pod: Object) -> None:
         raise UsageError(f"{action.name!r}: pod {look.name_of(pod)} has no controller: nothing would bring it back")
     if kind == "StatefulSet":
         raise UsageError(
-            f"{action.name!r}: pod {look.name_of(pod)} belongs to StatefulSet {name}: its name returns, a call by name could hit the new one"
+            f"{action.name!r}: pod {look.name_of(pod)} belongs to StatefulSet {name}: names return, a call by name could hit the new one"
         )
 
 
