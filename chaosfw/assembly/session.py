@@ -67,17 +67,26 @@ class Session:
         """Everything up, checked, and watched over. Safe to call before each experiment."""
         if self.place is None:
             self.place = open_place(self.settings, shared=self.folder.path)
-            Path(self.place.environment.state).mkdir(parents=True, exist_ok=True)
-            self.ledger = LedgerFile(Path(self.place.environment.state))
-            self._reader = self._new_executor("reader")
-            self._writer = self._new_executor("writer")
-            self._companion = self._new_companion()
-            self._reader.wait_ready()
-            self._writer.wait_ready()
-            self._companion.wait_ready()
-            self.record_writers()
+            try:
+                self._start_children(self.place)
+            except BaseException:
+                self.close()
+                raise
         self.await_writer()
         return self.place
+
+    def _start_children(self, place: AnyPlace) -> None:
+        """All at once, then waited for: they import side by side."""
+        state = Path(place.environment.state)
+        state.mkdir(parents=True, exist_ok=True)
+        self.ledger = LedgerFile(state)
+        self._reader = self._new_executor("reader")
+        self._writer = self._new_executor("writer")
+        self._companion = self._new_companion()
+        self._reader.wait_ready()
+        self._writer.wait_ready()
+        self._companion.wait_ready()
+        self.record_writers()
 
     def close(self) -> None:
         """Takes everything down, whatever of it came up; the watchdog goes last, and stays when something is still open."""

@@ -52,7 +52,8 @@ class Day:
         except ChaosfwError as trouble:
             raise pytest.UsageError(str(trouble)) from trouble
         given = getattr(config, "workerinput", {})
-        self.is_worker = bool(given)
+        self.is_worker = "chaosfw_folder" in given
+        """Whether the game day is another process's, which ends it."""
         self.started = SYSTEM.wall_ns()
         self.seed: int = given.get("chaosfw_seed") or self.settings.seed or new_seed()
         self._folder = GameDayFolder.open(Path(given["chaosfw_folder"])) if "chaosfw_folder" in given else None
@@ -97,8 +98,9 @@ class Day:
 
     def prepared(self, item: pytest.Item) -> Chaos:
         """Targets found, guards asked. Raises Refused, or skips when only the plan was wanted."""
+        experiment = experiment_of(item)
         progress = Progress(self.config, title=item.name)
-        chaos = Chaos(self.session(), experiment_of(item), item.nodeid, watchers=(progress,), on_loop=progress.follow)
+        chaos = Chaos(self.session(), experiment, item.nodeid, watchers=(progress,), on_loop=progress.follow)
         item.stash[item_key] = chaos
         plan = chaos.prepare(only_plan=self.only_plan)
         if self.only_plan:
@@ -156,6 +158,8 @@ class Day:
             item.stash[told_key] = report.failed
             if not report.skipped:
                 report.longrepr = _words(trouble, chaos)
+        elif isinstance(trouble, ChaosfwError) and report.failed:
+            report.longrepr = str(trouble)
 
     def _say(self, sentence: str) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
@@ -174,6 +178,8 @@ class Day:
             return
         lines = self.folder.collect()
         self._exit = session.exitstatus = exit_code(exitstatus, lines, only_plan=self.only_plan)
+        if (told := getattr(self.config, "workeroutput", None)) is not None:
+            told["chaosfw_exit"] = self._exit
         day = self._day(lines)
         self.folder.write(day)
         self.folder.tidy()

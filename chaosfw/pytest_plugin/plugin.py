@@ -24,6 +24,8 @@ body_key = pytest.StashKey[tuple[str, str]]()
 """How an item's body ended: ``passed``, ``failed`` or ``error``, and its words."""
 day_key = pytest.StashKey[Any]()
 """The ``Day`` of a session."""
+worker_exit_key = pytest.StashKey[int]()
+"""Of an xdist controller: the largest exit code of game days that its workers held on their own."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -85,6 +87,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     day = session.config.stash.get(day_key, None)
     if day is not None:
         day.finish(session, int(exitstatus))
+    elif exitstatus in (0, 5) and (told := session.config.stash.get(worker_exit_key, 0)):
+        session.exitstatus = told
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -95,10 +99,19 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """xdist: workers write into the controller's game day, with its seed."""
-    day = day_of(node.config)
+    """xdist: workers write into the controller's game day, with its seed. A run without experiments is left alone."""
+    day = node.config.stash.get(day_key, None)
+    if day is None:
+        return
     node.workerinput["chaosfw_folder"] = str(day.folder.path)
     node.workerinput["chaosfw_seed"] = day.seed
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """xdist: a worker whose experiments the controller did not foresee tells its exit code, which outranks a green one."""
+    told = int((getattr(node, "workeroutput", None) or {}).get("chaosfw_exit", 0))
+    node.config.stash[worker_exit_key] = max(told, node.config.stash.get(worker_exit_key, 0))
 
 
 @pytest.fixture

@@ -96,11 +96,13 @@ def test_sigkill_in_hold_is_healed_by_the_watchdog(workspace: Workspace, cluster
 @pytest.mark.parametrize("phase", ["baseline", "inject", "hold", "heal", "recover"])
 def test_ctrl_c_in_any_phase_heals_and_reports(workspace: Workspace, cluster: sandbox.Sandbox, phase: str) -> None:
     workspace.experiments('@cf.experiment(base.but("drained", k8s.drain(hosting=web), lasts="2s"))\ndef test_it(chaos):\n    chaos.run()\n')
+    workspace.variables["CHAOSFW_TEST_NEEDLE"] = needle = f"needle-{workspace.path.name}"
     runner = workspace.start()
     in_phase(workspace, phase)
 
     runner.send_signal(signal.SIGINT)
     output, _ = runner.communicate(timeout=DEADLINE)
+    until(lambda: not carrying(needle), "every process of the run is gone")
 
     assert runner.returncode == 2, output
     day = json.loads((workspace.path / "reports" / "latest" / "gameday.json").read_text())
@@ -245,6 +247,21 @@ def test_nothing_survives_a_run(workspace: Workspace, tmp_path: Path) -> None:
     until(lambda: not carrying(needle), "every process of the run is gone")
     left = [str(path.relative_to(runtime)) for path in runtime.rglob("*") if path.is_file()]
     assert left == []
+
+
+def test_two_game_days_with_sandboxes_of_their_own_do_not_meet(workspace: Workspace) -> None:
+    """Side by side: other addresses, other folders, both held."""
+    workspace.variables.pop("CHAOSFW_SANDBOX")
+    shop = "\n---\n".join(path.read_text() for path in sorted(workspace.path.glob("*.yaml")) if path.name != "shop.yaml")
+    workspace.write("shop.yaml", shop)
+    workspace.experiments('@cf.experiment(base.but("killed", k8s.kill(web, count=1)))\ndef test_it(chaos):\n    chaos.run()\n')
+
+    both = [workspace.start(), workspace.start()]
+    outputs = [one.communicate(timeout=DEADLINE)[0] for one in both]
+
+    assert [one.returncode for one in both] == [0, 0], outputs
+    urls = {json.loads(path.read_text())["load"]["url"] for path in workspace.path.glob("reports/2*/runs/*/record.json")}
+    assert len(urls) == 2
 
 
 def carrying(needle: str) -> list[int]:
