@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from decimal import Decimal
 
 from chaosfw.errors import UsageError
 
@@ -15,8 +17,8 @@ def duration(value: str | float, *, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise UsageError(f"{what} is {value!r}: a duration such as '20s', '1m30s' or '300ms' was expected")
     if isinstance(value, int | float):
-        if value < 0 or value != value:
-            raise UsageError(f"{what} is {value!r}: a duration can not be negative")
+        if not 0 <= value < math.inf:
+            raise UsageError(f"{what} is {value!r}: a duration can not be negative or without end")
         return float(value)
     parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|min|s|m|h|d|w)", value)
     if not parts or "".join(number + unit for number, unit in parts) != re.sub(r"\s", "", value):
@@ -31,7 +33,7 @@ def share(value: str | float, *, what: str) -> float:
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value)
         if match is None:
             raise UsageError(f"{what} is {value!r}: a share such as '97%' was expected")
-        number = float(match[1]) / 100
+        number = _hundredth(match[1])
     elif isinstance(value, int | float) and not isinstance(value, bool):
         number = float(value)
     else:
@@ -55,4 +57,9 @@ def quantile(name: str) -> float:
     match = re.fullmatch(r"p(\d{1,2}(?:\.\d+)?)", name)
     if match is None or float(match[1]) <= 0:
         raise UsageError(f"{name!r} is not a quantile", hint="write p50, p95, p99 or p99.9")
-    return float(match[1]) / 100
+    return _hundredth(match[1])
+
+
+def _hundredth(digits: str) -> float:
+    """Exactly what was written: in binary 99.9 / 100 is more than 0.999, and 999 good of 1,000 would break a promise of 99.9 %."""
+    return float(Decimal(digits) / 100)

@@ -26,6 +26,7 @@ ENVIRONMENT = (
     "kind", "manifests", "images", "endpoints", "nodes", "zones", "profile", "context", "server", "kubeconfig", "namespaces", "limits",
     "accept_manual_heal", "identity",
 )  # fmt: skip
+KINDS = ("sandbox", "kubernetes")
 LIMITS = ("pods", "nodes", "zones", "budget", "protect")
 
 
@@ -111,7 +112,10 @@ def load(rootdir: Path, *, variables: Mapping[str, str], flags: Mapping[str, Any
 
 
 def narrowed(wide: Limits, narrow: Limits | None) -> Limits:
-    """The stricter of the two, field by field. A count and a share can not be compared: both are kept by the guards' asking both."""
+    """
+    The stricter of the two, field by field. A count and a share can not be compared without knowing how many there are: the wide one
+    stays, and the guards ask an experiment's own limits as well.
+    """
     if narrow is None:
         return wide
     return Limits(
@@ -127,7 +131,7 @@ def _stricter(wide: float | None, narrow: float | None) -> Any:
     if wide is None or narrow is None:
         return narrow if wide is None else wide
     if isinstance(wide, int) != isinstance(narrow, int):
-        return narrow if isinstance(narrow, int) and narrow <= 1 else wide
+        return narrow if narrow == 0 else wide
     return min(wide, narrow)
 
 
@@ -150,7 +154,7 @@ def _layered(
     for name in ("environment", "reports", "seed", "lock_timeout"):
         variable = f"CHAOSFW_{name.upper()}"
         flag = f"--chaos-{name.replace('_', '-')}"
-        for value, origin in ((table.get(name), where), (variables.get(variable), variable), (flags.get(name), flag)):
+        for value, origin in ((table.get(name), where), (variables.get(variable) or None, variable), (flags.get(name), flag)):
             if value is not None:
                 chosen[name], origins[name] = value, origin
         origins.setdefault(name, "default")
@@ -176,6 +180,8 @@ def _environment(name: str, given: Any, limits: Limits, problems: list[str]) -> 
     if "nodes" in given:
         made["nodes"] = _typed(given["nodes"], int, f"{prefix}.nodes", problems)
     made.setdefault("kind", "kubernetes" if given.get("context") else "sandbox")
+    if made["kind"] not in KINDS:
+        problems.append(f"{prefix}.kind is {made['kind']!r}: one of {', '.join(KINDS)} was expected")
     if made["kind"] == "kubernetes" and not given.get("server"):
         problems.append(f"{prefix}.server is missing: the API server that context {given.get('context')!r} must really point at")
     return EnvironmentSettings(name=name, limits=_limits(given.get("limits", {}), limits, f"{prefix}.limits", problems), **made)
@@ -192,7 +198,7 @@ def _limits(given: Any, inherited: Limits, prefix: str, problems: list[str]) -> 
             made[key] = _tried(count_or_share, given[key], f"{prefix}.{key}", problems)
     if "budget" in given:
         made["budget"] = _tried(share, given["budget"], f"{prefix}.budget", problems)
-    protect = tuple(str(one) for one in given.get("protect", ())) if isinstance(given.get("protect", []), list) else ()
+    protect = tuple(str(one) for one in _typed(given.get("protect", []), list, f"{prefix}.protect", problems))
     return Limits(**made, protect=tuple(dict.fromkeys((*inherited.protect, *protect))))
 
 

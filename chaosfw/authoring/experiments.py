@@ -24,6 +24,17 @@ ATTRIBUTE = "__chaosfw_experiment__"
 
 _DURATIONS = ("baseline", "lasts", "stable_for", "mitigate_within", "recover_within", "probe_every")
 _PLAIN = ("steady_state", "throughout", "load", "slo", "limits")
+_KINDS: dict[str, tuple[type, str]] = {
+    "steady_state": (Hypothesis, "cf.Hypothesis(…)"),
+    "throughout": (bool, "True or False"),
+    "load": (Load, "cf.Load(…)"),
+    "slo": (SLO, "cf.SLO(…)"),
+    "limits": (Limits, "cf.limits(…)"),
+}
+_LISTS: dict[str, tuple[type, str]] = {
+    "during_fault": (Objective, "a list such as [cf.availability('97%')]"),
+    "rollbacks": (Action, "a list of actions"),
+}
 
 
 class Experiment:
@@ -72,6 +83,7 @@ class Experiment:
         self._title = title
         self._method = _steps(faults, title)
         self._given = {name: value for name, value in given.items() if value is not None}
+        _check(self._given, title)
         self.noun  # noqa: B018  # a wrong value is reported where it was written
 
     def but(self, title: str, *faults: Step, **changes: Any) -> Experiment:
@@ -88,6 +100,8 @@ class Experiment:
         for name in _DURATIONS:
             if name in self._given:
                 fields[name] = duration(self._given[name], what=f"{self._title or 'experiment'!s}: {name}")
+        if fields.get("probe_every") == 0:
+            raise UsageError(f"{self._title or 'experiment'}: probe_every is 0: there would be no time between two looks")
         if "costs_at_most" in self._given:
             fields["costs_at_most"] = share(self._given["costs_at_most"], what=f"{self._title}: costs_at_most")
         for name in ("during_fault", "rollbacks"):
@@ -132,6 +146,15 @@ def experiment(what: Experiment | Callable[..., Experiment], *, environment: str
 def at(noun: ExperimentNoun, *, file: str, line: int, name: str) -> ExperimentNoun:
     """The experiment with the place where it was written."""
     return but(noun, origin=but(noun.origin, file=file, line=line, name=name), title=noun.title or name)
+
+
+def _check(given: dict[str, Any], title: str) -> None:
+    for name, (kind, words) in _KINDS.items():
+        if name in given and not isinstance(given[name], kind):
+            raise UsageError(f"{title!r}: {name} is {given[name]!r}: {words} was expected")
+    for name, (kind, words) in _LISTS.items():
+        if name in given and not (isinstance(given[name], list | tuple) and all(isinstance(one, kind) for one in given[name])):
+            raise UsageError(f"{title!r}: {name} is {given[name]!r}: {words} was expected")
 
 
 def _steps(faults: Sequence[Step], title: str) -> tuple[Step, ...]:

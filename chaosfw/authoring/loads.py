@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from chaosfw.errors import UsageError
@@ -30,7 +31,7 @@ def Load(  # reads as the noun that it makes
     A new connection per request by default, because a few kept ones miss a victim (one of three with one connection: two
     times out of three). ``marker`` is the response header that names the instance which answered.
     """
-    if not rate > 0:
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
         raise UsageError(f"load {endpoint!r}: rate is {rate!r}, more than 0 requests a second was expected")
     if not path.startswith("/"):
         raise UsageError(f"load {endpoint!r}: path is {path!r}, a path starts with '/'")

@@ -88,7 +88,7 @@ def process(path: str, *, arguments: Json = None, tolerance: Json = 0, timeout: 
     )
 
 
-def availability(target: str | float, *, endpoint: str = "", name: str = "") -> Objective:
+def availability(target: str | float, *, endpoint: str = "") -> Objective:
     """At least this share of requests is good. ``endpoint`` is needed when the load has several."""
     return Objective(sli="availability", target=share(target, what="availability"), endpoint=endpoint)
 

@@ -176,7 +176,11 @@ def _node_selection(
 def _node_words(select: dict[str, Json]) -> str:
     if select["node"]:
         return str(select["node"])
-    amount = f"{select['share'] * 100:g}% of nodes" if select["share"] else f"{select['count'] or 1} node"
+    amount = (
+        f"{select['share'] * 100:g}% of nodes"
+        if select["share"]
+        else f"{select['count'] or 1} node{'s' if (select['count'] or 1) > 1 else ''}"
+    )
     hosting = f" hosting {select['hosting']['name']}" if select["hosting"] else ""
     return amount + hosting + (f" in {select['zone']}" if select["zone"] else "")
 

@@ -7,7 +7,7 @@ import json
 
 from chaosfw.model.experiment import Experiment, Origin
 from chaosfw.model.plan import Plan
-from chaosfw.model.struct import but, to_json
+from chaosfw.model.struct import Json, but, to_json
 
 
 def intent(experiment: Experiment, environment: str) -> str:
@@ -25,4 +25,13 @@ def plan_digest(plan: Plan) -> str:
 
 
 def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(_canonical(value), sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:12]
+
+
+def _canonical(value: Json) -> Json:
+    """Equal values, written equally: 2 and 2.0 are one number, whichever of them was read back from a file."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _canonical(one) for key, one in value.items()}
+    return [_canonical(one) for one in value] if isinstance(value, list | tuple) else value

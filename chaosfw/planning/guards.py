@@ -22,14 +22,19 @@ LEAST_SAMPLES = 20
 
 
 def refusals(plan: Plan, facts: Facts, limits: Limits) -> tuple[Refusal, ...]:
-    """All reasons not to inject; empty means go."""
+    """
+    All reasons not to inject; empty means go. The experiment's own limits are asked beside the environment's, because a count and a
+    share can not be merged into one.
+    """
     found: list[Refusal] = []
+    asked = [limits] if plan.experiment.limits is None else [limits, plan.experiment.limits]
     for slug, guard in GUARDS.items():
-        try:
-            found += guard(plan, facts, limits)
-        except Exception as trouble:  # a guard that breaks must not open the gate
-            found.append(Refusal(slug=slug, sentence=f"the guard itself broke: {type(trouble).__name__}: {trouble}"))
-    return tuple(found)
+        for one in asked:
+            try:
+                found += guard(plan, facts, one)
+            except Exception as trouble:  # a guard that breaks must not open the gate
+                found.append(Refusal(slug=slug, sentence=f"the guard itself broke: {type(trouble).__name__}: {trouble}"))
+    return tuple(dict.fromkeys(found))
 
 
 def no_claims(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
@@ -109,9 +114,13 @@ def too_many_nodes(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal
     """Nodes that may be out at once, those included that are out already. Nodes of zones that are lost whole count as zones."""
     if limits.nodes is None:
         return
-    hit = {target.name for target in _targets(plan, "node")} - set(_nodes_of_lost_zones(plan, facts))
-    if hit and len(hit) > (allowed := _allowed(limits.nodes, len(facts.nodes))):
-        yield Refusal(slug="limits.nodes", sentence=f"{len(hit)} nodes would be hit, allowed: {_limit_words(limits.nodes, allowed)}")
+    lost = set(_nodes_of_lost_zones(plan, facts))
+    hit = {target.name for target in _targets(plan, "node")} - lost
+    already = {node.target.name for node in facts.nodes if not (node.ready and node.schedulable)} - lost - hit
+    if hit and len(hit) + len(already) > (allowed := _allowed(limits.nodes, len(facts.nodes))):
+        beside = f" beside {', '.join(sorted(already))}, out already" if already else ""
+        words = _limit_words(limits.nodes, allowed)
+        yield Refusal(slug="limits.nodes", sentence=f"{len(hit)} nodes would be hit{beside}, allowed: {words}")
 
 
 def too_many_zones(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
@@ -183,8 +192,8 @@ def too_few_samples(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusa
     if one.load is None:
         return
     planned = one.load.rate * max(one.lasts, one.recover_within if _heals_itself(plan) else one.lasts)
-    for objective in one.during_fault:
-        needed = math.ceil(math.log(0.05) / math.log(objective.target)) if 0 < objective.target < 1 else math.inf
+    for objective in (wanted for wanted in one.during_fault if wanted.target > 0):
+        needed = math.ceil(math.log(0.05) / math.log(objective.target)) if objective.target < 1 else math.inf
         if planned < needed:
             seconds = "for ever" if needed == math.inf else f"{needed / one.load.rate:.0f} s"
             yield Refusal(

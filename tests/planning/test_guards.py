@@ -1,0 +1,209 @@
+"""Every guard refuses what it is there for and lets everything else pass; a guard that breaks refuses too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from chaosfw.model.activity import Action, Hypothesis, Probe, PythonProvider
+from chaosfw.model.environment import Environment, Identity, Limits, Target
+from chaosfw.model.experiment import Experiment
+from chaosfw.model.facts import BudgetFacts, Facts, NodeFacts, PodFacts
+from chaosfw.model.fault import Bound, Undo
+from chaosfw.model.load import Load
+from chaosfw.model.plan import Plan, Refusal
+from chaosfw.model.slo import SLO, LatencyLimit, Objective
+from chaosfw.model.struct import but
+from chaosfw.model.tolerance import Exactly
+from chaosfw.planning import guards
+
+ZONES = ("a", "b", "c")
+NODES = tuple(Target(kind="node", name=f"node-{zone}", uid=f"n-{zone}", zone=zone, node=f"node-{zone}") for zone in ZONES)
+PODS = tuple(Target(kind="pod", name=f"web-{zone}", namespace="shop", uid=f"p-{zone}", zone=zone, node=f"node-{zone}") for zone in ZONES)
+CALL = PythonProvider(module="made.up", func="act")
+HYPOTHESIS = Hypothesis(title="up", probes=(Probe(name="up", provider=CALL, tolerance=Exactly(value=True)),))
+
+
+def undo(target: Target, *, name: str = "u", fault: str = "kubernetes.cordon/1") -> Undo:
+    return Undo(id=name, run="r", fault=fault, environment="e", subject=target)
+
+
+def bound(*targets: Target, name: str = "break", fault: str = "kubernetes.drain/1", heals: bool = False) -> Bound:
+    action = Action(name=name, provider=CALL, self_heals=heals)
+    undos = () if heals else tuple(undo(target, name=target.name) for target in targets if target.kind == "node")
+    return Bound(action=action, fault=fault, targets=targets, undo=undos, self_heals=heals)
+
+
+def kill(*pods: Target, name: str = "kill") -> Bound:
+    return bound(*pods, name=name, fault="kubernetes.kill/1", heals=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What a guard is asked. The default is a good plan: one pod of three killed, everything else as it should be."""
+
+    experiment: Experiment = Experiment(title="t", steady_state=HYPOTHESIS)
+    environment: Environment = Environment(name="e", kind="sandbox")
+    bound: tuple[Bound, ...] = (kill(PODS[0]),)
+    facts: Facts = field(
+        default_factory=lambda: Facts(
+            identity=Identity(server="https://api:6443", uid="uid-1"),
+            nodes=tuple(NodeFacts(target=node, ready=True) for node in NODES),
+            pods=tuple(PodFacts(target=pod, workload="deployment shop/web", labels={"app": "web"}, ready=True) for pod in PODS),
+            budgets=(BudgetFacts(namespace="shop", name="web", allowed=1, covers=tuple(pod.uid for pod in PODS)),),
+        )
+    )
+    limits: Limits = Limits()
+    price: float | None = None
+
+    def plan(self) -> Plan:
+        return Plan(experiment=self.experiment, environment=self.environment, seed=1, bound=self.bound, price_budget=self.price)
+
+    def refused(self) -> tuple[Refusal, ...]:
+        return guards.refusals(self.plan(), self.facts, self.limits)
+
+    def changed(self, **facts: object) -> Facts:
+        return but(self.facts, **facts)
+
+
+GOOD = Case()
+LOADED = Experiment(title="t", steady_state=HYPOTHESIS, load=Load(endpoint="web", rate=100.0), lasts=10.0, recover_within=10.0)
+WEB_A, NODE_A, NODE_B = PODS[0], NODES[0], NODES[1]
+CORDONED = tuple(but(node, schedulable=node.target != NODE_B) for node in GOOD.facts.nodes)
+GONE = tuple(but(node, ready=node.target != NODE_B) for node in GOOD.facts.nodes)
+MARKED_A = tuple(but(pod, labels={"chaos": "never"}) if pod.target == WEB_A else pod for pod in GOOD.facts.pods)
+
+
+def real(**changes: object) -> Environment:
+    return but(Environment(name="e", kind="kubernetes", namespaces={"shop": "shop"}, accept_manual_heal="a test"), **changes)
+
+
+SLOW = Objective(sli="latency", target=0.95, limit=5.0)
+DEAR = but(LOADED, costs_at_most=0.01)
+CHEAP = but(DEAR, slo=SLO(name="s", availability=0.999))
+EVERY_NODE = tuple(bound(node, WEB_A, name=f"lose {node.zone}", fault="zone.drain/1") for node in NODES)
+
+REFUSED: list[tuple[str, str, Case]] = [
+    ("no-claims", "neither a hypothesis nor an objective", Case(experiment=Experiment(title="t"))),
+    ("no-way-back", "'break' has no undo", Case(bound=(but(bound(NODE_A), undo=()),))),
+    ("two-faults", "'one' and 'two' both change node node-a in a", Case(bound=(bound(NODE_A, name="one"), bound(NODE_A, name="two")))),
+    ("identity", "declared is other", Case(environment=real(identity=Identity(uid="other")))),
+    ("identity", "the API server is https://api:6443", Case(environment=real(identity=Identity(server="https://elsewhere:6443")))),
+    ("namespaces", "allowed: bank", Case(environment=real(namespaces={"bank": "bank"}))),
+    ("namespaces", "allowed: all but kube-", Case(bound=(kill(but(WEB_A, namespace="kube-system")),))),
+    ("protected", "carries the protected label chaos=never", Case(facts=GOOD.changed(pods=MARKED_A))),
+    ("protected", "protected label app", Case(limits=Limits(protect=("app",)))),
+    ("limits.pods", "2 of 3 pods of deployment shop/web would be hit, allowed: 34 % = 1", Case(bound=(kill(*PODS[:2]),))),
+    ("limits.pods", "allowed: 0", Case(limits=Limits(pods=0))),
+    ("limits.nodes", "2 nodes would be hit, allowed: 1", Case(bound=(bound(NODE_A, NODE_B),))),
+    ("limits.nodes", "1 nodes would be hit beside node-b, out already", Case(bound=(bound(NODE_A),), facts=GOOD.changed(nodes=CORDONED))),
+    ("limits.nodes", "beside node-b", Case(bound=(bound(NODE_A),), facts=GOOD.changed(nodes=GONE))),
+    ("limits.zones", "zones a, b would be lost, allowed: 1", Case(bound=EVERY_NODE[:2])),
+    ("limits.zones", "every zone would be lost", Case(bound=EVERY_NODE, limits=Limits(zones=3))),
+    ("no-victims", "no pod runs in a", Case(bound=(bound(NODE_A, fault="zone.drain/1"),))),
+    (
+        "pdb-headroom",
+        "'kill' needs 1 disruptions, PodDisruptionBudget shop/web allows 0",
+        Case(facts=GOOD.changed(budgets=(but(GOOD.facts.budgets[0], allowed=0),))),
+    ),
+    ("marked", "node node-c carries the mark", Case(facts=GOOD.changed(marks=("node node-c",)))),
+    ("timeout-hides-latency", "5000 ms", Case(experiment=but(LOADED, during_fault=(SLOW,)))),
+    (
+        "timeout-hides-latency",
+        "6000 ms",
+        Case(experiment=but(LOADED, slo=SLO(name="s", availability=0.9, latency=(LatencyLimit(quantile=0.9, limit=6.0),)))),
+    ),
+    ("no-load", "no load is declared", Case(experiment=but(GOOD.experiment, during_fault=(Objective(sli="availability", target=0.9),)))),
+    ("no-slo", "no slo is declared", Case(experiment=DEAR)),
+    ("too-few-samples", "2995 are needed", Case(experiment=but(LOADED, during_fault=(Objective(sli="availability", target=0.999),)))),
+    ("too-few-samples", "inf are needed", Case(experiment=but(LOADED, during_fault=(Objective(sli="availability", target=1.0),)))),
+    ("too-few-samples", "stable recovery needs 100 requests", Case(experiment=but(LOADED, load=Load(endpoint="web", rate=1.0)))),
+    ("limits.budget", "the planned price is 9 % of the error budget, allowed: 5 %", Case(price=0.09)),
+    ("way-back", "nothing outside this host would heal", Case(environment=real(accept_manual_heal=""), bound=(bound(NODE_A),))),
+]
+
+PASSED: list[tuple[str, Case]] = [
+    ("no-claims", Case(experiment=but(CHEAP, steady_state=None))),
+    ("no-way-back", Case(bound=(bound(NODE_A),))),
+    ("two-faults", Case(bound=(bound(NODE_A, name="one"), bound(NODE_B, name="two")), limits=Limits(nodes=2))),
+    ("identity", Case(environment=real(identity=Identity(server="https://api:6443/", uid="uid-1")))),
+    ("namespaces", Case(environment=real())),
+    ("namespaces", Case(environment=real(namespaces={"bank": "bank"}), bound=(bound(NODE_A, WEB_A),))),
+    ("protected", Case(facts=GOOD.changed(pods=MARKED_A), bound=(kill(PODS[1]),))),
+    ("limits.pods", Case(bound=(kill(*PODS[:2]),), limits=Limits(pods=None))),
+    ("limits.pods", Case(bound=(bound(NODE_A, *PODS[:2]),))),
+    ("limits.nodes", Case(bound=(bound(NODE_A, NODE_B),), limits=Limits(nodes=0.67))),
+    ("limits.nodes", Case(facts=GOOD.changed(nodes=CORDONED))),
+    ("limits.zones", Case(bound=EVERY_NODE[:1])),
+    ("no-victims", Case(bound=(bound(NODE_A, WEB_A, fault="zone.drain/1"),))),
+    ("pdb-headroom", Case(bound=(bound(NODE_A, *PODS[:2]),))),
+    ("marked", GOOD),
+    ("timeout-hides-latency", Case(experiment=but(LOADED, during_fault=(but(SLOW, limit=4.9),)))),
+    ("no-load", Case(experiment=CHEAP)),
+    ("no-slo", Case(experiment=CHEAP)),
+    ("too-few-samples", Case(experiment=but(LOADED, during_fault=(Objective(sli="availability", target=0.97),)))),
+    ("too-few-samples", Case(experiment=but(LOADED, during_fault=(Objective(sli="availability", target=0.0),)))),
+    ("limits.budget", Case(price=0.05)),
+    ("limits.budget", Case(price=0.9, limits=Limits(budget=None))),
+    ("way-back", Case(environment=real(), bound=(bound(NODE_A),))),
+    ("way-back", Case(environment=real(accept_manual_heal=""))),
+]
+
+
+@pytest.mark.parametrize(("slug", "words", "case"), REFUSED, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_guard_refuses_with_its_own_sentence(slug: str, words: str, case: Case) -> None:
+    said = [one.sentence for one in case.refused() if one.slug == slug]
+
+    assert any(words in sentence for sentence in said), case.refused()
+
+
+@pytest.mark.parametrize(("slug", "case"), PASSED, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_guard_lets_pass_what_it_is_not_there_for(slug: str, case: Case) -> None:
+    assert [one for one in case.refused() if one.slug == slug] == []
+
+
+def test_a_good_plan_is_refused_by_nobody() -> None:
+    assert GOOD.refused() == ()
+
+
+def test_every_guard_is_tested_both_ways() -> None:
+    """A new guard without tests turns this red. ``no-slo`` is said by the guard ``no-load``."""
+    assert {slug for slug, _, _ in REFUSED} - {"no-slo"} == set(guards.GUARDS)
+    assert {slug for slug, _ in PASSED} - {"no-slo"} == set(guards.GUARDS)
+
+
+def test_all_refusals_are_told_at_once() -> None:
+    slugs = {one.slug for one in Case(bound=(kill(*PODS[:2]),), price=1.0, experiment=Experiment(title="t")).refused()}
+
+    assert slugs == {"no-claims", "limits.pods", "limits.budget", "pdb-headroom"}
+
+
+@pytest.mark.parametrize("slug", guards.GUARDS)
+def test_a_guard_that_breaks_refuses(monkeypatch: pytest.MonkeyPatch, slug: str) -> None:
+    def broken(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
+        raise ZeroDivisionError("oh")
+
+    replaced: dict[str, Callable[..., Iterator[Refusal]]] = {slug: broken}
+    monkeypatch.setitem(guards.GUARDS, slug, replaced[slug])
+
+    assert [str(one) for one in GOOD.refused()] == [f"{slug}: the guard itself broke: ZeroDivisionError: oh"]
+
+
+def test_a_share_in_the_experiment_narrows_a_count_in_the_environment() -> None:
+    """The two can not be merged into one number, so both are asked."""
+    two = (kill(*PODS[:2]),)
+    narrow = Limits(pods=0.34, nodes=None, zones=None, budget=None, protect=())
+    written = but(GOOD.experiment, limits=narrow)
+
+    assert "limits.pods" not in [one.slug for one in Case(bound=two, limits=Limits(pods=2)).refused()]
+    assert "limits.pods" in [one.slug for one in Case(bound=two, limits=Limits(pods=2), experiment=written).refused()]
+
+
+def test_a_share_never_forbids_everything_unless_it_is_nothing() -> None:
+    """34 % of one pod is none, which would forbid every experiment with it; 0 % is meant as it stands."""
+    alone = GOOD.changed(pods=GOOD.facts.pods[:1])
+
+    assert Case(facts=alone).refused() == ()
+    assert [one.slug for one in Case(facts=alone, limits=Limits(pods=0.0)).refused()] == ["limits.pods"]

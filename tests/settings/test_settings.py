@@ -1,0 +1,203 @@
+"""Settings: layered with origins, checked as a whole, and never widened from outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chaosfw.errors import DefinitionError, UsageError
+from chaosfw.model.activity import Action, PythonProvider
+from chaosfw.model.environment import Environment, Limits, Target
+from chaosfw.model.experiment import Experiment
+from chaosfw.model.facts import Facts, PodFacts
+from chaosfw.model.fault import Bound
+from chaosfw.model.plan import Plan
+from chaosfw.planning import guards
+from chaosfw.settings import Settings, load, narrowed
+
+
+def loaded(folder: Path, text: str, *, variables: dict[str, str] | None = None, flags: dict[str, Any] | None = None) -> Settings:
+    (folder / "pyproject.toml").write_text(text)
+    return load(folder, variables=variables or {}, flags=flags or {})
+
+
+def problems(folder: Path, text: str) -> tuple[str, ...]:
+    with pytest.raises(DefinitionError) as caught:
+        loaded(folder, text)
+    return caught.value.problems
+
+
+TWO = '[tool.chaosfw]\nenvironment = "a"\nseed = 1\n[tool.chaosfw.environments]\na = {}\nb = {}\nc = {}\n'
+
+
+def test_without_a_file_there_is_a_sandbox(tmp_path: Path) -> None:
+    settings = load(tmp_path, variables={}, flags={})
+
+    assert settings.chosen().kind == "sandbox"
+    assert settings.chosen().limits == Limits()
+    assert set(settings.origins.values()) == {"default"}
+
+
+def test_a_file_without_our_table_is_like_none(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "[project]\nname = 'x'\n").environment == "sandbox"
+
+
+@pytest.mark.parametrize(
+    ("variables", "flags", "chosen", "origin"),
+    [
+        ({}, {}, "a", "pyproject.toml [tool.chaosfw]"),
+        ({"CHAOSFW_ENVIRONMENT": "b"}, {}, "b", "CHAOSFW_ENVIRONMENT"),
+        ({"CHAOSFW_ENVIRONMENT": "b"}, {"environment": "c"}, "c", "--chaos-environment"),
+        ({"CHAOSFW_ENVIRONMENT": ""}, {"environment": None}, "a", "pyproject.toml [tool.chaosfw]"),
+    ],
+)
+def test_flags_win_over_variables_over_the_file(
+    tmp_path: Path, variables: dict[str, str], flags: dict[str, Any], chosen: str, origin: str
+) -> None:
+    settings = loaded(tmp_path, TWO, variables=variables, flags=flags)
+
+    assert (settings.chosen().name, settings.origins["environment"]) == (chosen, origin)
+
+
+def test_every_value_knows_its_origin(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, TWO, variables={"CHAOSFW_REPORTS": "out"}, flags={"lock_timeout": "2m"})
+
+    assert settings.reports == tmp_path / "out"
+    assert settings.lock_timeout == 120.0
+    assert settings.seed == 1
+    assert settings.origins == {
+        "environment": "pyproject.toml [tool.chaosfw]",
+        "reports": "CHAOSFW_REPORTS",
+        "seed": "pyproject.toml [tool.chaosfw]",
+        "lock_timeout": "--chaos-lock-timeout",
+    }
+
+
+def test_a_seed_that_is_no_number_names_its_origin(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"seed is 'six' \(from CHAOSFW_SEED\): a whole number"):
+        loaded(tmp_path, "", variables={"CHAOSFW_SEED": "six"})
+
+
+def test_an_unknown_environment_is_named_with_its_origin_and_its_neighbour(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, "[tool.chaosfw.environments.staging]", variables={"CHAOSFW_ENVIRONMENT": "stagin"})
+
+    with pytest.raises(UsageError, match=r"'stagin' \(from CHAOSFW_ENVIRONMENT\) is not declared; did you mean 'staging'\?") as caught:
+        settings.chosen()
+    assert caught.value.hint == "declared: sandbox, staging"
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"pyproject\.toml: .*line 1"):
+        loaded(tmp_path, "= 3")
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    text = """
+    [tool.chaosfw]
+    enviroment = "x"
+    defaults = { baseline = "soon", lats = "3s" }
+    limits = { pods = "lots", budget = "500%", protect = "chaos=never", pod = 1 }
+    [tool.chaosfw.environments.staging]
+    context = "stg"
+    nodes = "three"
+    manifests = "a.yaml"
+    kind = "kubernets"
+    limits = 3
+    [tool.chaosfw.environments.real]
+    context = "prod"
+    """
+
+    found = problems(tmp_path, text)
+
+    assert found == (
+        "unknown enviroment: did you mean 'environment'? Known: environment, defaults, limits, environments, reports, seed, lock_timeout",
+        "unknown limits.pod: did you mean 'pods'? Known: pods, nodes, zones, budget, protect",
+        "limits.pods is 'lots': a share such as '97%' was expected",
+        "limits.budget is '500%': a share lies between 0% and 100%",
+        "limits.protect is 'chaos=never': list was expected",
+        "environments.staging.manifests is 'a.yaml': list was expected",
+        "environments.staging.nodes is 'three': int was expected",
+        "environments.staging.kind is 'kubernets': one of sandbox, kubernetes was expected",
+        "environments.staging.limits is 3: a table was expected",
+        "environments.real.server is missing: the API server that context 'prod' must really point at",
+        "defaults.baseline is 'soon': a duration such as '20s', '1m30s' or '300ms' was expected",
+        "unknown defaults.lats: did you mean 'lasts'? Known: baseline, lasts, stable_for, mitigate_within, recover_within, probe_every",
+    )
+
+
+@pytest.mark.parametrize("key", ["environments", "defaults"])
+def test_a_table_that_is_none_is_a_problem_and_not_a_crash(tmp_path: Path, key: str) -> None:
+    assert problems(tmp_path, f"[tool.chaosfw]\n{key} = 3\n") == (f"{key} is 3: dict was expected",)
+
+
+def test_an_environment_says_what_it_is(tmp_path: Path) -> None:
+    text = """
+    [tool.chaosfw.limits]
+    pods = "50%"
+    protect = ["team=pay"]
+    [tool.chaosfw.environments.staging]
+    context = "stg"
+    server = "https://stg:6443"
+    identity = "uid"
+    accept_manual_heal = "no reaper yet"
+    namespaces = { shop = "shop-stg" }
+    endpoints = { shop = "https://shop.stg.example" }
+    zones = ["a", "b"]
+    limits = { nodes = 2, protect = ["tier=db"] }
+    """
+
+    staging = loaded(tmp_path, text, flags={"environment": "staging"}).chosen()
+
+    assert (staging.kind, staging.context, staging.server, staging.identity) == ("kubernetes", "stg", "https://stg:6443", "uid")
+    assert (staging.namespaces, staging.zones) == ({"shop": "shop-stg"}, ("a", "b"))
+    assert staging.limits == Limits(pods=0.5, nodes=2, protect=("chaos=never", "team=pay", "tier=db"))
+
+
+def test_defaults_are_durations(tmp_path: Path) -> None:
+    assert loaded(tmp_path, '[tool.chaosfw]\ndefaults = { baseline = "1m", lasts = 3 }\n').defaults == {"baseline": 60.0, "lasts": 3.0}
+
+
+# -- narrowing -----------------------------------------------------------------------------------------------------------
+
+bounds = st.none() | st.integers(0, 5) | st.floats(0, 1).filter(lambda share: share == 0 or share > 1e-6)
+limits = st.builds(
+    Limits, pods=bounds, nodes=bounds, zones=bounds, budget=st.none() | st.floats(0, 1), protect=st.lists(st.sampled_from("abc")).map(tuple)
+)
+
+
+def passes(hit: int, there: int, *, environment: Limits, experiment: Limits | None) -> bool:
+    """Whether so many of a workload's pods may be killed, as a run asks it."""
+    targets = [Target(kind="pod", name=str(number), namespace="s", uid=str(number)) for number in range(there)]
+    facts = Facts(pods=tuple(PodFacts(target=target, workload="deployment s/w") for target in targets))
+    action = Action(name="kill", provider=PythonProvider(module="m", func="f"), self_heals=True)
+    bound = Bound(action=action, fault="kubernetes.kill/1", targets=tuple(targets[:hit]), self_heals=True)
+    written = Experiment(title="t", limits=experiment)
+    plan = Plan(experiment=written, environment=Environment(name="e", kind="sandbox"), seed=1, bound=(bound,))
+    found = guards.refusals(plan, facts, narrowed(environment, experiment))
+    return "limits.pods" not in [one.slug for one in found]
+
+
+@given(wide=limits, narrow=limits, there=st.integers(1, 9), share=st.floats(0, 1))
+def test_narrowing_never_widens_and_always_narrows(wide: Limits, narrow: Limits, there: int, share: float) -> None:
+    """What either of the two forbids is forbidden."""
+    hit = round(share * there)
+    both = passes(hit, there, environment=wide, experiment=narrow)
+
+    assert both == (passes(hit, there, environment=wide, experiment=None) and passes(hit, there, environment=narrow, experiment=None))
+
+
+@given(wide=limits, narrow=limits)
+def test_protection_and_budget_only_grow_stricter(wide: Limits, narrow: Limits) -> None:
+    made = narrowed(wide, narrow)
+
+    assert set(made.protect) == {*wide.protect, *narrow.protect}
+    assert made.budget == min((one for one in (wide.budget, narrow.budget) if one is not None), default=None)
+
+
+@given(limits)
+def test_nothing_to_narrow_changes_nothing(wide: Limits) -> None:
+    assert narrowed(wide, None) is wide
