@@ -316,7 +316,6 @@ class Chaos:
             loop.run()
         finally:
             silence()
-            self.session.renew_writer()
         if self.interrupted:
             raise KeyboardInterrupt(f"{self.interrupted}: the run was stopped and put back")
 

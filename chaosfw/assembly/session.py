@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from chaosfw.assembly.environments import AnyPlace, open_place
-from chaosfw.errors import ChaosfwError
 from chaosfw.executor.child import ExecutorChild, PatientCaller
+from chaosfw.executor.nursery import Nursery
 from chaosfw.safety import fence, lock
 from chaosfw.safety.companion import Companion, start
 from chaosfw.safety.fence import start_time
@@ -56,7 +56,7 @@ class Session:
     _writer: ExecutorChild | None = None
     _reader: ExecutorChild | None = None
     _companion: Companion | None = None
-    _renewing: threading.Thread | None = None
+    _nursery: Nursery | None = None
     _loads: list[tuple[int, str]] = field(default_factory=list)
     _interrupts: int = 0
     _stop: Callable[[str], None] | None = None
@@ -72,7 +72,7 @@ class Session:
             except BaseException:
                 self.close()
                 raise
-        self.await_writer()
+        self.renew_writer()
         return self.place
 
     def _start_children(self, place: AnyPlace) -> None:
@@ -80,19 +80,16 @@ class Session:
         state = Path(place.environment.state)
         state.mkdir(parents=True, exist_ok=True)
         self.ledger = LedgerFile(state)
+        self._nursery = Nursery(clock=self.clock, env=self.child_environment(), warm=WARM, log=self._log("nursery"))
+        self._companion = self._new_companion()
         self._reader = self._new_executor("reader")
         self._writer = self._new_executor("writer")
-        self._companion = self._new_companion()
-        self._reader.wait_ready()
-        self._writer.wait_ready()
         self._companion.wait_ready()
         self.record_writers()
 
     def close(self) -> None:
         """Takes everything down, whatever of it came up; the watchdog goes last, and stays when something is still open."""
-        if self._renewing is not None:
-            self._renewing.join()
-        for executor in (self._writer, self._reader):
+        for executor in (self._writer, self._reader, self._nursery):
             if executor is not None:
                 executor.close()
         if self._companion is not None:
@@ -100,7 +97,7 @@ class Session:
         if self.place is not None:
             self._tidy(Path(self.place.environment.state))
             self.place.close()
-        self.place = self._writer = self._reader = self._companion = None
+        self.place = self._writer = self._reader = self._companion = self._nursery = None
 
     @property
     def writer(self) -> ExecutorChild:
@@ -121,7 +118,6 @@ class Session:
         """Whoever can still call: the reader, or a new executor when it is gone."""
         if not self.reader.is_alive():
             self._reader = self._new_executor("healer")
-            self._reader.wait_ready()
         return self.caller
 
     def take_lock(self, who: str) -> lock.FileLock:
@@ -147,29 +143,14 @@ class Session:
         assert self.place is not None
         self._loads = list(loads)
         known = [(executor.pid, executor.token) for executor in (self._writer, self._reader) if executor is not None]
+        known += [(self._nursery.pid, "")] if self._nursery is not None else []
         fence.record(Path(self.place.environment.state), runner=os.getpid(), writers=known + self._loads)
 
     def renew_writer(self) -> None:
-        """A new writer for the next experiment, in the background: the last one died at the fence."""
-        if self._writer is None or self._writer.is_alive():
-            return
-
-        def renew() -> None:
+        """A new writer where the last one died at the fence."""
+        if self._writer is not None and not self._writer.is_alive():
             self._writer = self._new_executor("writer")
-            self._writer.wait_ready()
-
-        self._renewing = threading.Thread(target=renew, daemon=True)
-        self._renewing.start()
-
-    def await_writer(self) -> None:
-        """Blocks until there is a writer that lives."""
-        self.renew_writer()
-        if self._renewing is not None:
-            self._renewing.join()
-            self._renewing = None
             self.record_writers()
-        if not self.writer.is_alive():
-            raise ChaosfwError("the executor did not come back after the last run", hint=f"see {self._log('writer')}")
 
     # -- watchdog -------------------------------------------------------------------------------------------------------
 
@@ -217,7 +198,8 @@ class Session:
 
     def _new_executor(self, role: str) -> ExecutorChild:
         assert self.place is not None
-        return ExecutorChild(clock=self.clock, env=self.child_environment(), warm=WARM, log=self._log(role), role=role)
+        assert self._nursery is not None
+        return self._nursery.spawn(role=role, log=self._log(role))
 
     def _new_companion(self) -> Companion:
         assert self.place is not None

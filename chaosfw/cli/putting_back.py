@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from chaosfw.assembly.environments import AnyPlace, open_place
-from chaosfw.executor.child import ExecutorChild, PatientCaller, kill_marked
-from chaosfw.model.fault import UndoRecord
-from chaosfw.model.struct import to_json
+from chaosfw.errors import UsageError
+from chaosfw.executor.child import PatientCaller, kill_marked, start
+from chaosfw.model.fault import UndoRecord, UndoState
+from chaosfw.model.struct import but, to_json
 from chaosfw.safety import audit as auditing
 from chaosfw.safety import fence, lock
 from chaosfw.safety.heal import heal as put_back
@@ -35,11 +36,15 @@ def heal(given: argparse.Namespace) -> int:
             print(f"nothing to put back on {place.environment.name}")
             return 0
         for record in before:
-            print(f"open: {record.undo.subject} ({record.undo.fault}, {record.state}) of run {record.undo.run}")
+            print(f"open: {record.undo.subject} ({record.undo.fault}, {record.state}), record {record.undo.id} of run {record.undo.run}")
         if given.dry_run:
             return LEFT
+        if given.by_hand is not None and given.by_hand not in [record.undo.id for record in before]:
+            raise UsageError(f"no open record is {given.by_hand!r}", hint="open: " + ", ".join(record.undo.id for record in before))
         held = lock.take(state, who="chaosfw heal", clock=SYSTEM, wait=10.0)
         try:
+            if given.by_hand is not None:
+                return _closed_by_hand(ledger, given.by_hand)
             fence.fence_the_dead(state, kill_marked=lambda token: kill_marked(token, clock=SYSTEM))
             with _executor(place) as caller:
                 left = put_back(ledger=ledger, caller=caller, clock=SYSTEM, epoch=held.epoch, by="chaosfw heal", told=_say)
@@ -50,6 +55,17 @@ def heal(given: argparse.Namespace) -> int:
             held.release()
         print("everything is put back" if not left else f"{left} record(s) still open")
         return LEFT if left else 0
+
+
+def _closed_by_hand(ledger: LedgerFile, which: str) -> int:
+    (record,) = (one for one in ledger.open() if one.undo.id == which)
+    closed = but(record, state=UndoState.closed, ending="by-other", by="chaosfw heal", reason="put back by hand")
+    ledger.advance(closed)
+    _say(closed, closed.reason)
+    if ledger.open():
+        return LEFT
+    ledger.forget(record.undo.run)
+    return 0
 
 
 def audit(given: argparse.Namespace) -> int:
@@ -88,7 +104,7 @@ def _executor(place: AnyPlace) -> Iterator[PatientCaller]:
     state = Path(place.environment.state)
     state.mkdir(parents=True, exist_ok=True)
     log = state / f"heal-{os.getpid()}.log"
-    executor = ExecutorChild(clock=SYSTEM, env={"KUBECONFIG": place.environment.kubeconfig}, log=log, role="healer")
+    executor = start(clock=SYSTEM, env={"KUBECONFIG": place.environment.kubeconfig}, log=log, role="healer")
     try:
         executor.wait_ready()
         yield PatientCaller(executor)

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import msgspec
 
@@ -32,12 +32,27 @@ DYING = 5.0
 """Seconds that a killed process may take to disappear before the fence reports failure."""
 
 
-class ExecutorChild:
-    """One child. ``warm`` names modules that it imports before it says READY; ``env`` is added to ours."""
+class Process(Protocol):
+    """What the parent's side needs of a child, forked or spawned."""
 
-    def __init__(self, *, clock: Clock, env: Mapping[str, str], warm: Sequence[str] = (), log: Path, role: str) -> None:
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float) -> int: ...
+
+
+class ExecutorChild:
+    """One child: its process, the pipes to it, and whoever waits for an answer."""
+
+    def __init__(
+        self, process: Process, *, requests: IO[bytes], replies: IO[bytes], token: str, clock: Clock, log: Path, role: str
+    ) -> None:
+        self._process = process
+        self._requests = requests
         self._clock = clock
-        self._token = f"{role}-{secrets.token_hex(8)}"
+        self._token = token
         self._pending: dict[int, Callable[[Answer], None]] = {}
         self._guard = threading.Lock()
         self._next = 0
@@ -45,21 +60,7 @@ class ExecutorChild:
         self._log = log
         self._dead = False
         self.about: Ready | None = None
-        read, write = os.pipe()
-        with log.open("ab") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "chaosfw.processes.executor", str(write), *warm],
-                stdin=subprocess.PIPE,
-                stdout=errors,
-                stderr=errors,
-                pass_fds=[write],
-                start_new_session=True,
-                env={**os.environ, **env, MARK: self._token},
-            )
-        os.close(write)
-        assert self._process.stdin is not None
-        self._requests: IO[bytes] = self._process.stdin
-        self._reader = threading.Thread(target=self._read, args=(os.fdopen(read, "rb"),), name=f"chaosfw-{role}", daemon=True)
+        self._reader = threading.Thread(target=self._read, args=(replies,), name=f"chaosfw-{role}", daemon=True)
         self._reader.start()
 
     @property
@@ -150,6 +151,25 @@ class ExecutorChild:
     def _tail(self, lines: int = 15) -> str:
         text = self._log.read_text(errors="replace") if self._log.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
+
+
+def start(*, clock: Clock, env: Mapping[str, str], log: Path, role: str, warm: Sequence[str] = ()) -> ExecutorChild:
+    """An executor in a process of its own making. ``warm`` names modules that it imports before it serves; ``env`` is added to ours."""
+    token = f"{role}-{secrets.token_hex(8)}"
+    read, write = os.pipe()
+    with log.open("ab") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "chaosfw.processes.executor", str(write), *warm],
+            stdin=subprocess.PIPE,
+            stdout=errors,
+            stderr=errors,
+            pass_fds=[write],
+            start_new_session=True,
+            env={**os.environ, **env, MARK: token},
+        )
+    os.close(write)
+    assert process.stdin is not None
+    return ExecutorChild(process, requests=process.stdin, replies=os.fdopen(read, "rb"), token=token, clock=clock, log=log, role=role)
 
 
 class PatientCaller:

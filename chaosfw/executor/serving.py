@@ -45,7 +45,7 @@ class Serving:
 
     def run(self, warm: Sequence[str]) -> None:
         """Returns at end of file."""
-        cold = {name: why for name in warm if (why := _imported(name))}
+        cold = {name: why for name in warm if (why := imported(name))}
         self._send(Ready(pid=os.getpid(), warm=tuple(name for name in warm if name not in cold), cold=cold))
         decoder = msgspec.json.Decoder(Request)
         for line in self._requests:
@@ -80,7 +80,8 @@ def leave() -> None:
     os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
-def _imported(name: str) -> str:
+def imported(name: str) -> str:
+    """Imports a module; why it could not be, or nothing."""
     try:
         import_module(name)
     except Exception as trouble:

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from chaosfw.assembly.environments import hold
-from chaosfw.executor.child import ExecutorChild, PatientCaller, kill_marked
+from chaosfw.executor.child import PatientCaller, kill_marked, start
 from chaosfw.safety.companion import READY
 from chaosfw.safety.watchdog import Orders, Watchdog
 from chaosfw.timing import SYSTEM
@@ -29,7 +29,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner answers Ctrl-C
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it goes when nothing is open and the runner says so, not before
     place = hold(orders.place)
-    executor = ExecutorChild(
+    executor = start(
         clock=SYSTEM,
         env={"KUBECONFIG": orders.environment.kubeconfig},
         warm=WARM,

@@ -11,20 +11,49 @@ from pathlib import Path
 import pytest
 
 from chaosfw.errors import DriverError
-from chaosfw.executor.child import ExecutorChild, PatientCaller
+from chaosfw.executor.child import ExecutorChild, PatientCaller, start
+from chaosfw.executor.nursery import Nursery
 from chaosfw.model.activity import ProcessProvider, PythonProvider
 from chaosfw.ports import Answer, ProviderCall
 from chaosfw.safety.fence import start_time
 from chaosfw.timing import SYSTEM
 
 
-@pytest.fixture
-def child(tmp_path: Path) -> Iterator[ExecutorChild]:
+@pytest.fixture(params=["spawned", "forked"])
+def child(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ExecutorChild]:
+    """Both kinds of executor keep the same promises: one in a process of its own making, one forked by a nursery."""
     here = str(Path(__file__).parent)
-    executor = ExecutorChild(clock=SYSTEM, env={"PYTHONPATH": os.pathsep.join([here, os.getcwd()])}, log=tmp_path / "log", role="test")
-    executor.wait_ready()
+    env = {"PYTHONPATH": os.pathsep.join([here, os.getcwd()])}
+    if request.param == "spawned":
+        executor = start(clock=SYSTEM, env=env, log=tmp_path / "log", role="test")
+        executor.wait_ready()
+        yield executor
+        executor.close()
+        return
+    nursery = Nursery(clock=SYSTEM, env=env, warm=("stand_in_driver",), log=tmp_path / "nursery")
+    executor = nursery.spawn(role="test", log=tmp_path / "log")
     yield executor
     executor.close()
+    nursery.close()
+
+
+def test_a_nursery_forks_a_new_executor_after_each_fence(tmp_path: Path) -> None:
+    nursery = Nursery(
+        clock=SYSTEM, env={"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.getcwd()])}, warm=(), log=tmp_path / "n"
+    )
+    for _ in range(3):
+        executor = nursery.spawn(role="test", log=tmp_path / "log")
+        assert PatientCaller(executor).provider(python("double", value=2), timeout=10) == 4
+        executor.kill()
+    nursery.close()
+
+
+def test_a_nursery_that_can_not_start_tells_its_last_words(tmp_path: Path) -> None:
+    nursery = Nursery(clock=SYSTEM, env={"PYTHONPATH": "/nowhere", "PYTHONHOME": "/nowhere"}, warm=(), log=tmp_path / "n")
+
+    with pytest.raises(DriverError, match="did not start"):
+        nursery.wait_ready()
+    nursery.close()
 
 
 def python(func: str, **arguments: object) -> ProviderCall:
@@ -95,7 +124,7 @@ def test_an_executor_whose_runner_dies_goes_with_what_it_started(tmp_path: Path)
     runner = os.fork()
     if runner == 0:
         try:
-            executor = ExecutorChild(clock=SYSTEM, env={"PYTHONPATH": os.getcwd()}, log=tmp_path / "log", role="orphan")
+            executor = start(clock=SYSTEM, env={"PYTHONPATH": os.getcwd()}, log=tmp_path / "log", role="orphan")
             executor.wait_ready()
             note.write_text(str(executor.pid))
         finally:

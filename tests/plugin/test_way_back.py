@@ -78,7 +78,7 @@ def test_sigkill_in_hold_is_healed_by_the_watchdog(workspace: Workspace, cluster
     in_phase(workspace, "hold")
     assert cordoned(cluster)
     writers = [one["pgid"] for one in json.loads((safety(cluster) / f"writers-{runner.pid}.json").read_text())["writers"]]
-    assert len(writers) == 3
+    assert len(writers) == 4  # writer, reader, nursery, load
 
     runner.kill()
     runner.communicate()
