@@ -25,7 +25,7 @@ from chaosfw.model.verdict import Safety, Verdict
 from chaosfw.planning.preview import preview
 from chaosfw.pytest_plugin.plugin import body_key, item_key
 from chaosfw.pytest_plugin.progress import Progress
-from chaosfw.reporting import html, markdown
+from chaosfw.reporting import html, markdown, terminal
 from chaosfw.settings import load
 from chaosfw.store.folder import GameDayFolder
 from chaosfw.timing import SYSTEM
@@ -213,7 +213,7 @@ class Day:
         if self.is_worker or self._folder is None or self.only_plan:
             return
         reporter.section("chaos game day")
-        for line in markdown.terminal_lines(self._day(self.folder.collect())):
+        for line in terminal.lines(self._day(self.folder.collect())):
             reporter.write_line(line)
         reporter.write_line(f"report: {os.path.relpath(report_paths(self.folder.path)[0])}   seed: {self.seed}")
 
