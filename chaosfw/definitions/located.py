@@ -1,12 +1,14 @@
 """
 A YAML or JSON document that remembers where each value stood, and a reader that collects every problem instead of the first.
 
-JSON is read as the YAML that it nearly is, because only that parser tells lines. Used by ``toolkit_file`` only.
+The values of JSON come from the JSON parser; its lines come from the YAML that it nearly is, because only that parser tells
+them. Used by ``toolkit_file`` only.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +30,9 @@ class Problems:
     found: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, line: int, path: str, sentence: str) -> None:
-        self.found.append((line, f"{self.file}:{line}: {path + ' ' if path else ''}{sentence}"))
+        text = f"{self.file}:{line}: {path + ' ' if path else ''}{sentence}"
+        if (line, text) not in self.found:  # an activity that is referred to is read more than once
+            self.found.append((line, text))
 
     def raise_any(self) -> None:
         """Raises DefinitionError when there are any, in the order of the file."""
@@ -66,7 +70,10 @@ class Place:
     # -- readers: each gives a usable value and notes what was wrong ----------------------------------------------------
 
     def text(self, key: str, *, default: Any = _MISSING) -> str:
-        return str(self._typed(key, str, "a text", "" if default is _MISSING else default, required=default is _MISSING))
+        required = default is _MISSING
+        if required and (found := self.get(key)) is not None and found.value == "":
+            found.problem("is empty: a text was expected")
+        return str(self._typed(key, str, "a text", "" if required else default, required=required))
 
     def mapping(self, key: str) -> dict[str, Any]:
         return dict(self._typed(key, dict, "a mapping", {}, required=False))
@@ -110,6 +117,14 @@ class Place:
             if key not in keys and (close := difflib.get_close_matches(str(key), keys, n=1, cutoff=0.8)):
                 (self.get(key) or self).problem(f"is unknown: did you mean {close[0]!r}?")
 
+    def only(self, *keys: str) -> None:
+        """Notes every other key: what stands in our own block and is not understood would be left out silently."""
+        for key in self.value if isinstance(self.value, dict) else ():
+            if key not in keys:
+                close = difflib.get_close_matches(str(key), keys, n=1)
+                more = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(keys)}"
+                (self.get(key) or self).problem(f"is unknown: {more}")
+
     def _typed(self, key: str, kind: Any, words: str, default: Any, *, required: bool) -> Any:
         found = self.get(key)
         if found is None:
@@ -125,19 +140,26 @@ class Place:
 def read(path: Path, text: str) -> Place:
     """The document. Raises DefinitionError with line and column when it can not be parsed."""
     problems = Problems(str(path))
-    source = text.replace("\t", "  ") if path.suffix == ".json" else text
+    is_json = path.suffix == ".json"
+    source = text.replace("\t", "  ") if is_json else text
     try:
+        value = json.loads(text) if is_json else yaml.safe_load(source)
         node = yaml.compose(source, Loader=yaml.SafeLoader)
-        value = yaml.safe_load(source)
-    except yaml.MarkedYAMLError as trouble:
-        mark = trouble.problem_mark
-        problems.add((mark.line if mark else 0) + 1, "", f"can not be read: {trouble.problem}")
+    except (yaml.YAMLError, json.JSONDecodeError) as trouble:
+        problems.add(_line_of(trouble), "", f"can not be read: {getattr(trouble, 'problem', None) or getattr(trouble, 'msg', trouble)}")
         problems.raise_any()
         raise AssertionError("unreachable") from trouble
     lines: dict[tuple[str | int, ...], int] = {}
     if node is not None:
         _lines(node, (), lines)
     return Place(value, 1, "", lines, (), problems)
+
+
+def _line_of(trouble: Exception) -> int:
+    if isinstance(trouble, json.JSONDecodeError):
+        return trouble.lineno
+    mark = getattr(trouble, "problem_mark", None)
+    return mark.line + 1 if mark else 1
 
 
 def _lines(node: yaml.Node, way: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int]) -> None:

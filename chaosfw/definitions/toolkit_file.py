@@ -8,9 +8,10 @@ yet is a located error: nothing is injected from a file that would be understood
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from chaosfw.authoring.probes import availability, latency
 from chaosfw.definitions.located import Place, read
@@ -22,6 +23,8 @@ from chaosfw.model.slo import SLO, LatencyLimit, Objective
 from chaosfw.model.struct import but
 from chaosfw.model.tolerance import Between, Exactly, OneOf, Tolerance, ToolkitTolerance
 from chaosfw.quantities import duration, quantile, share
+
+S = TypeVar("S", bound=Step)
 
 TOP = (
     "version", "title", "description", "tags", "contributions", "configuration", "secrets", "steady-state-hypothesis", "method",
@@ -39,13 +42,13 @@ SLACK = 5.0
 
 
 def is_experiment(text: str) -> bool:
-    """Whether a file's text looks like a Chaos Toolkit experiment: a title and a method. Cheap, before any parsing."""
-    return "title" in text and "method" in text
+    """Whether a file's text looks like a Chaos Toolkit experiment: keys named title and method. Cheap, before any parsing."""
+    return all(re.search(rf"(?<![\w-])[\"']?{key}[\"']?\s*:", text) for key in ("title", "method"))
 
 
 def load_file(path: Path) -> Experiment | None:
     """The experiment of a file; None when it is no experiment (no title or no method). Raises DefinitionError."""
-    text = path.read_text(encoding="utf-8")
+    text = path.read_bytes().decode("utf-8", errors="replace")  # a stranger's file in another encoding is no trouble of ours
     if not is_experiment(text):
         return None
     top = read(path, text)
@@ -53,7 +56,7 @@ def load_file(path: Path) -> Experiment | None:
         return None
     made = _experiment(top, path)
     top.problems.raise_any()
-    return made
+    return but(made, method=_unique(made.method))
 
 
 def _experiment(top: Place, path: Path) -> Experiment:
@@ -61,7 +64,7 @@ def _experiment(top: Place, path: Path) -> Experiment:
     _refuse_unsupported(top)
     shared = {"configuration": top.mapping("configuration"), "secrets": top.mapping("secrets")}
     block = _block(top)
-    referable: dict[str, Step] = {}
+    referable = _named(top)
     hypothesis = _hypothesis(top, shared, referable)
     method = tuple(step for place in top.listed("method") if (step := _step(place, shared, referable)) is not None)
     rollbacks = tuple(step for place in top.listed("rollbacks") if isinstance(step := _step(place, shared, referable), Action))
@@ -107,7 +110,7 @@ def _block(top: Place) -> Place | None:
 # -- activities ----------------------------------------------------------------------------------------------------------
 
 
-def _hypothesis(top: Place, shared: dict[str, Any], referable: dict[str, Step]) -> Hypothesis | None:
+def _hypothesis(top: Place, shared: dict[str, Any], referable: dict[str, Place]) -> Hypothesis | None:
     place = top.get("steady-state-hypothesis")
     if place is None or not place.value:
         return None
@@ -123,16 +126,16 @@ def _hypothesis(top: Place, shared: dict[str, Any], referable: dict[str, Step]) 
     return Hypothesis(title=place.text("title", default="steady state"), probes=_unique(probes)) if probes else None
 
 
-def _step(place: Place, shared: dict[str, Any], referable: dict[str, Step]) -> Step | None:
+def _step(place: Place, shared: dict[str, Any], referable: dict[str, Place]) -> Step | None:
     if not isinstance(place.value, dict):
         place.problem(f"is {place.value!r}: an activity was expected")
         return None
     if (reference := place.get("ref")) is not None:
-        if reference.value not in referable:
-            known = ", ".join(repr(name) for name in referable) or "none yet"
-            reference.problem(f"is {reference.value!r}, which names no activity before it; known: {known}")
+        if not isinstance(reference.value, str) or reference.value not in referable:
+            known = ", ".join(repr(name) for name in referable) or "none"
+            reference.problem(f"is {reference.value!r}, which names no activity of hypothesis or method; known: {known}")
             return None
-        return referable[reference.value]
+        return _step(referable[reference.value], shared, referable)
     place.known(*ACTIVITY)
     if place.value.get("controls"):
         (place.get("controls") or place).problem("is not supported yet: remove it, or run the file with stock chaos")
@@ -141,12 +144,21 @@ def _step(place: Place, shared: dict[str, Any], referable: dict[str, Step]) -> S
     provider, timeout = _provider(place)
     if provider is None or not name:
         return None
-    step = _probe(place, name, provider, timeout, shared) if kind == "probe" else _action(place, name, provider, timeout, shared)
-    referable[name] = step
-    return step
+    return _probe(place, name, provider, timeout, shared) if kind == "probe" else _action(place, name, provider, timeout, shared)
+
+
+def _named(top: Place) -> dict[str, Place]:
+    """What a ``ref`` may name, before it or after it: activities of the method and the hypothesis, the later of two with one name."""
+    hypothesis = top.get("steady-state-hypothesis")
+    every = [*(top.get("method") or top).items(), *((hypothesis.get("probes") or hypothesis).items() if hypothesis is not None else ())]
+    named = [one for one in every if isinstance(one.value, dict) and "ref" not in one.value]
+    return {one.value["name"]: one for one in named if isinstance(one.value.get("name"), str)}
 
 
 def _probe(place: Place, name: str, provider: Provider, timeout: float, shared: dict[str, Any]) -> Probe:
+    for key in ("pauses", "background"):
+        if place.value.get(key):
+            (place.get(key) or place).problem("is not supported yet on a probe: put it on an action")
     return Probe(name=name, provider=provider, tolerance=_tolerance(place), timeout=timeout, **shared)
 
 
@@ -156,11 +168,22 @@ def _action(place: Place, name: str, provider: Provider, timeout: float, shared:
         name=name,
         provider=provider,
         background=place.flag("background"),
-        pause_before=pauses.seconds("before", default=0.0) if pauses is not None else 0.0,
-        pause_after=pauses.seconds("after", default=0.0) if pauses is not None else 0.0,
+        pause_before=_pause(pauses, "before"),
+        pause_after=_pause(pauses, "after"),
         timeout=timeout + SLACK,
         **shared,
     )
+
+
+def _pause(pauses: Place | None, key: str) -> float:
+    given = pauses.get(key) if pauses is not None else None
+    if given is None or given.value is None:
+        return 0.0
+    if isinstance(given.value, str) and given.value.startswith("${"):
+        given.problem(f"is {given.value!r}: pauses from the configuration are not supported yet: write the number")
+        return 0.0
+    assert pauses is not None
+    return pauses.seconds(key, default=0.0)
 
 
 def _provider(place: Place) -> tuple[Provider | None, float]:
@@ -225,10 +248,21 @@ def _tolerance(place: Place) -> Tolerance | None:
         case "regex" if not value.get("pattern"):
             given.problem("has no 'pattern'")
             return None
+        case "regex" if why := _unreadable(value["pattern"]):
+            given.problem(f"has pattern {value['pattern']!r}, which is no regular expression: {why}")
+            return None
         case "jsonpath" if not value.get("path"):
             given.problem("has no 'path'")
             return None
     return ToolkitTolerance(value=value)
+
+
+def _unreadable(pattern: Any) -> str:
+    try:
+        re.compile(pattern)
+    except (re.error, TypeError) as trouble:
+        return str(trouble)
+    return ""
 
 
 def _with_rollbacks(method: tuple[Step, ...], rollbacks: tuple[Action, ...]) -> tuple[Step, ...]:
@@ -263,22 +297,22 @@ KNOWN = frozenset(
 """Functions with a way back of their own; a test holds this against the catalogue."""
 
 
-def _unique(probes: Iterable[Probe]) -> tuple[Probe, ...]:
-    """Chaos Toolkit allows two probes of one name; our rounds do not."""
+def _unique(steps: Iterable[S]) -> tuple[S, ...]:
+    """Chaos Toolkit allows two activities of one name (every ``ref`` makes one); our rounds and undo records do not."""
     seen: dict[str, int] = {}
     made = []
-    for probe in probes:
-        seen[probe.name] = seen.get(probe.name, 0) + 1
-        made.append(probe if seen[probe.name] == 1 else but(probe, name=f"{probe.name} #{seen[probe.name]}"))
+    for step in steps:
+        seen[step.name] = seen.get(step.name, 0) + 1
+        made.append(step if seen[step.name] == 1 else but(step, name=f"{step.name} #{seen[step.name]}"))
     return tuple(made)
 
 
 # -- our own block -------------------------------------------------------------------------------------------------------
 
 
-def _extended(experiment: Experiment, block: Place, shared: dict[str, Any], referable: dict[str, Step]) -> Experiment:
+def _extended(experiment: Experiment, block: Place, shared: dict[str, Any], referable: dict[str, Place]) -> Experiment:
     """The experiment with what the block adds. Values that the block leaves out are the product's own defaults."""
-    block.known(*BLOCK)
+    block.only(*BLOCK)
     plain = Experiment(title="")
     times = {name: block.seconds(name, default=getattr(plain, name)) for name in TIMES}
     unwritten = tuple(name for name in TIMES if block.get(name) is None)
@@ -307,7 +341,7 @@ def _load(block: Place) -> Load | None:
     given = block.get("load")
     if given is None:
         return None
-    given.known("endpoint", "path", "rate", "method", "headers", "body", "timeout", "connection", "status", "marker")
+    given.only("endpoint", "path", "rate", "method", "headers", "body", "timeout", "connection", "status", "marker")
     statuses = tuple(one.value for one in given.listed("status") if isinstance(one.value, int))
     rate = given.number("rate", default=50.0)
     if rate <= 0:
@@ -331,7 +365,7 @@ def _slo(block: Place) -> SLO | None:
     given = block.get("slo")
     if given is None:
         return None
-    given.known("name", "availability", "latency", "window", "requests_per_window")
+    given.only("name", "availability", "latency", "window", "requests_per_window")
     limits = []
     for name, limit in given.mapping("latency").items():
         try:
@@ -351,6 +385,7 @@ def _objectives(block: Place) -> tuple[Objective, ...]:
     given = block.get("during_fault")
     if given is None:
         return ()
+    given.only("availability", "latency")
     made: list[Objective] = []
     try:
         if (target := given.get("availability")) is not None:
@@ -372,7 +407,7 @@ def _share(place: Place, key: str) -> float | None:
         return None
 
 
-def _proofs(block: Place, shared: dict[str, Any], referable: dict[str, Step], experiment: Experiment) -> dict[str, Probe]:
+def _proofs(block: Place, shared: dict[str, Any], referable: dict[str, Place], experiment: Experiment) -> dict[str, Probe]:
     given = block.get("proof")
     if given is None:
         return {}

@@ -31,7 +31,7 @@ def test_a_number_is_seconds(seconds: float) -> None:
 
 @pytest.mark.parametrize("value", ["", "20", "soon", "20 apples", "s", "1m x", "-3s", "1 0s", "1..5s", True, None, [1]])
 def test_what_is_no_duration_is_named(value: object) -> None:
-    with pytest.raises(UsageError, match="lasts is .*: a duration such as '20s', '1m30s' or '300ms' was expected"):
+    with pytest.raises(UsageError, match=r"lasts is .*: a duration such as '20s', '1m30s' or '300ms' was expected"):
         duration(value, what="lasts")  # type: ignore[arg-type]
 
 
@@ -55,7 +55,7 @@ def test_nines_are_exact() -> None:
 
 @pytest.mark.parametrize("value", ["97", "", "%", "a%", "-1%", "1e2%", None, True, [0.5]])
 def test_what_is_no_share_is_named(value: object) -> None:
-    with pytest.raises(UsageError, match="target is .*: a share such as '97%' was expected"):
+    with pytest.raises(UsageError, match=r"target is .*: a share such as '97%' was expected"):
         share(value, what="target")  # type: ignore[arg-type]
 
 

@@ -25,6 +25,10 @@ PODS = tuple(Target(kind="pod", name=f"web-{zone}", namespace="shop", uid=f"p-{z
 CALL = PythonProvider(module="made.up", func="act")
 HYPOTHESIS = Hypothesis(title="up", probes=(Probe(name="up", provider=CALL, tolerance=Exactly(value=True)),))
 
+PLAIN = Experiment(title="t", steady_state=HYPOTHESIS)
+SANDBOX = Environment(name="e", kind="sandbox")
+USUAL = Limits()
+
 
 def undo(target: Target, *, name: str = "u", fault: str = "kubernetes.cordon/1") -> Undo:
     return Undo(id=name, run="r", fault=fault, environment="e", subject=target)
@@ -44,8 +48,8 @@ def kill(*pods: Target, name: str = "kill") -> Bound:
 class Case:
     """What a guard is asked. The default is a good plan: one pod of three killed, everything else as it should be."""
 
-    experiment: Experiment = Experiment(title="t", steady_state=HYPOTHESIS)
-    environment: Environment = Environment(name="e", kind="sandbox")
+    experiment: Experiment = PLAIN
+    environment: Environment = SANDBOX
     bound: tuple[Bound, ...] = (kill(PODS[0]),)
     facts: Facts = field(
         default_factory=lambda: Facts(
@@ -55,7 +59,7 @@ class Case:
             budgets=(BudgetFacts(namespace="shop", name="web", allowed=1, covers=tuple(pod.uid for pod in PODS)),),
         )
     )
-    limits: Limits = Limits()
+    limits: Limits = USUAL
     price: float | None = None
 
     def plan(self) -> Plan:
