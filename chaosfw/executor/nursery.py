@@ -98,7 +98,9 @@ class Nursery:
                 os.close(descriptor)
         process = Forked(pid, start_time(pid), self._clock)
         requests, replies = os.fdopen(requests_write, "wb"), os.fdopen(replies_read, "rb")
-        return ExecutorChild(process, requests=requests, replies=replies, token=token, clock=self._clock, log=log, role=role)
+        executor = ExecutorChild(process, requests=requests, replies=replies, token=token, clock=self._clock, log=log, role=role)
+        executor.wait_ready(FORKING)  # from here on it has a group of its own, which the fence can kill
+        return executor
 
     def close(self) -> None:
         """Its children have been closed before; it goes by end of file."""

@@ -87,9 +87,14 @@ class Workspace:
         )
 
     def run(self, *arguments: str, timeout: float = 120.0) -> Ran:
-        process = self.start(*arguments)
-        output, _ = process.communicate(timeout=timeout)
-        return Ran(process.returncode, output, self.path)
+        """Runs to the end. A machine too busy to send on time proves nothing, and says so: then it is asked again, at most twice."""
+        for _ in range(3):
+            process = self.start(*arguments)
+            output, _ = process.communicate(timeout=timeout)
+            ran = Ran(process.returncode, output, self.path)
+            if process.returncode != 10 or "the load generator was unwell" not in output:
+                break
+        return ran
 
 
 @pytest.fixture(scope="session")

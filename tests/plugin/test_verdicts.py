@@ -246,7 +246,7 @@ def test_a_file_with_errors_tells_all_of_them_and_nothing_runs(workspace: Worksp
     ran = workspace.run()
 
     assert ran.code == 2, ran.output
-    for words in ("did you mean 'http'?", "names no activity before it", "controls", "broken.json:"):
+    for words in ("did you mean 'http'?", "names no activity of hypothesis or method", "controls", "broken.json:"):
         assert words in ran.output
     assert not (workspace.path / "reports").exists()
 
