@@ -148,3 +148,10 @@ def test_every_page_is_in_the_index() -> None:
     for path in (ROOT / "docs").rglob("*.md"):
         if path.name != "index.md":
             assert f"({path.relative_to(ROOT / 'docs').as_posix()})" in index, path
+
+
+def test_documents_that_the_code_points_at_are_there() -> None:
+    places = [*(ROOT / "chaosfw").rglob("*.py"), ROOT / "pyproject.toml"]
+    for path in places:
+        for name in re.findall(r"docs/[\w/-]+\.md", path.read_text(encoding="utf-8")):
+            assert (ROOT / name).exists(), f"{path.relative_to(ROOT)} points at {name}"
