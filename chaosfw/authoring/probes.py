@@ -7,7 +7,7 @@ arguments and return a JSON value.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from chaosfw.authoring.tolerances import as_tolerance
@@ -65,14 +65,24 @@ def tcp(where: str, *, timeout: str | float = 1.0, name: str = "") -> Probe:
     return Probe(name=name or f"{where} accepts connections", provider=provider, tolerance=Exactly(value=True), timeout=limit)
 
 
-def probe(function: Callable[..., Any] | str, tolerance: Json, *, timeout: str | float = 1.0, name: str = "", **arguments: Json) -> Probe:
+def probe(
+    function: Callable[..., Any] | str,
+    tolerance: Json,
+    *,
+    timeout: str | float = 1.0,
+    name: str = "",
+    arguments: Mapping[str, Json] | None = None,
+    **more: Json,
+) -> Probe:
     """
     Any Python function, with the value that it must return. ``function``: the function itself, or ``"package.module.name"``.
+    It is called with ``arguments`` and whatever other keywords are given; ``name`` and ``timeout`` are the probe's own, so a
+    function's arguments of these names go into ``arguments={"name": …}``.
 
     A lambda or a nested function can not be called by name from another process: UsageError.
     """
     module, func = _importable(function)
-    provider = PythonProvider(module=module, func=func, arguments=arguments)
+    provider = PythonProvider(module=module, func=func, arguments={**(arguments or {}), **more})
     limit = duration(timeout, what="timeout")
     return Probe(name=name or func.replace("_", " "), provider=provider, tolerance=as_tolerance(tolerance), timeout=limit)
 

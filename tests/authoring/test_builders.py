@@ -319,3 +319,13 @@ def test_any_function_is_a_fault_with_its_undo() -> None:
     assert (made.name, made.rollbacks, made.timeout, made.self_heals) == ("stop it", (start,), 5.0, False)
     assert made.provider == PythonProvider(module="m", func="stop_it", arguments={"id": 1})
     assert cf.toolkit("m", "f", undo=[start, start]).rollbacks == (start, start)
+
+
+def test_arguments_that_are_called_like_ours_are_given_by_their_own_door() -> None:
+    wanted = {"name": "node-1", "timeout": 20, "id": 1}
+
+    action = cf.toolkit("m", "f", name="cordon", timeout=5, arguments={"name": "node-1", "timeout": 20}, id=1)
+    probe = cf.probe("m.f", 1, name="look", timeout=5, arguments={"name": "node-1", "timeout": 20}, id=1)
+
+    assert action.provider.arguments == probe.provider.arguments == wanted  # type: ignore[union-attr]
+    assert (action.name, action.timeout, probe.name, probe.timeout) == ("cordon", 5.0, "look", 5.0)

@@ -20,6 +20,8 @@ from tests.definitions.conftest import ACTION, PROBE, PYTHON, Read, Wrong, whole
 
 ROOT = Path(__file__).parents[2]
 
+TARGETED = {"type": "range", "range": [1, 4], "target": "status"}
+
 
 def probing(**changes: Any) -> dict[str, Any]:
     return whole(steady_state_hypothesis={"title": "up", "probes": [{**PROBE, **changes}]})
@@ -130,7 +132,7 @@ def test_strategies_that_watch_meanwhile_mean_throughout(read: Read, strategy: s
         (["a", "b"], OneOf(values=("a", "b"))),
         ([1, 4], ToolkitTolerance(value=[1, 4])),
         ({"type": "range", "range": [1, 4]}, Between(low=1, high=4)),
-        ({"type": "range", "range": [1, 4], "target": "status"}, ToolkitTolerance(value={"type": "range", "range": [1, 4], "target": "status"})),
+        (TARGETED, ToolkitTolerance(value=TARGETED)),
         ({"type": "regex", "pattern": "^a"}, ToolkitTolerance(value={"type": "regex", "pattern": "^a"})),
         ({"type": "jsonpath", "path": "$.a"}, ToolkitTolerance(value={"type": "jsonpath", "path": "$.a"})),
         ({**PROBE, "provider": PYTHON}, ToolkitTolerance(value={**PROBE, "provider": PYTHON})),

@@ -17,6 +17,8 @@ from chaosfw.model.fault import Bound, Proof, Reverted, Undo, UndoRecord, UndoSt
 from chaosfw.model.struct import Json, but
 
 UNDO = "kubernetes.cordon/1"
+_attempted: set[str] = set()
+"""Undo records that this process has sent a restoring patch for: when its reply was lost, the node found as it was is our own work."""
 
 
 class Cordon:
@@ -82,7 +84,7 @@ class Cordon:
         names = [look.name_of(node) for node in found]
         assert isinstance(action.provider, PythonProvider)
         if _is_ours(action):
-            marks = {name: nodes.mark_text(run=run, record=undo.id, epoch=0) for name, undo in zip(names, undos, strict=True)}
+            marks = {name: nodes.mark_text(run=run, record=undo.id) for name, undo in zip(names, undos, strict=True)}
             return with_arguments(action, {**_kept(action), "names": names, "marks": marks})
         if len(names) != 1:
             raise UsageError(
@@ -109,7 +111,7 @@ class Drain(Cordon):
 
     def _check(self, cluster: Cluster, action: Action, found: tuple[Object, ...]) -> None:
         assert isinstance(action.provider, PythonProvider)
-        accepts = action.provider.arguments.get("delete_emptydir_data") or not _is_ours(action)
+        accepts = action.provider.arguments.get("delete_emptydir_data" if _is_ours(action) else "delete_pods_with_local_storage")
         for pod in (pod for node in found for pod in _evictable_on(cluster, node)):
             if look.owner(pod) == ("", ""):
                 raise UsageError(f"{action.name!r}: pod {look.name_of(pod)} has no controller and would never come back")
@@ -173,6 +175,7 @@ def _from_cordoned(cluster: Cluster, node: Object, undo: Undo, *, ours: bool, fo
     marked = isinstance(undo.ours, dict) and undo.ours.get("marked")
     if foreign or (marked and not ours):
         return Reverted(ending="superseded", what=f"node {name} is cordoned, but not by this fault any more: left alone")
+    _attempted.add(undo.id)
     if nodes.restore(cluster, node):
         return Reverted(ending="restored", what=f"node {name} is schedulable again")
     return Reverted(ending=None, what=f"node {name} changed meanwhile", retry=True)
@@ -186,6 +189,8 @@ def _from_schedulable(cluster: Cluster, node: Object, record: UndoRecord, *, our
     fresh = cluster.get(nodes.path(name))
     if fresh["spec"].get("unschedulable") or not nodes.unmark(cluster, fresh):
         return Reverted(ending=None, what=f"node {name} changed meanwhile", retry=True)
+    if record.undo.id in _attempted:
+        return Reverted(ending="restored", what=f"node {name} is schedulable again")
     if applied and (ours or record.state is UndoState.in_):
         return Reverted(ending="by-other", what=f"node {name} had been put back by somebody else")
     return Reverted(ending="never-applied", what=f"node {name} was never changed")
@@ -197,13 +202,18 @@ def selected_nodes(cluster: Cluster, action: Action, *, seed: int, what: str) ->
     there = look.nodes(cluster, selector=str(select.get("selector") or ""))
     if name := select.get("node"):
         there = _named(there, str(name), what)
+    if names := select.get("names"):
+        there = [node for one in names for node in _named(there, str(one), what)]
     if zone := select.get("zone"):
         there = [node for node in there if look.zone_of(node) == zone]
     if hosting := select.get("hosting"):
         pods = look.pods_of(cluster, kind=hosting["kind"], name=hosting["name"], namespace=hosting["namespace"])
         hosts = {pod["spec"].get("nodeName") for pod in pods if not look.is_terminating(pod)}
         there = [node for node in there if look.name_of(node) in hosts]
-    if select.get("node"):
+    if covering := select.get("pods"):
+        found = look.pods(cluster, namespace=str(covering["namespace"]), selector=str(covering["selector"]))
+        there = [node for node in there if look.name_of(node) in {pod["spec"].get("nodeName") for pod in found}]
+    if select.get("node") or select.get("names"):
         for node in there:
             _refuse_cordoned(action, node)
     candidates = sorted((node for node in there if not node["spec"].get("unschedulable")), key=look.name_of)
@@ -231,12 +241,16 @@ def _refuse_cordoned(action: Action, node: Object) -> None:
 
 
 def _stock_selection(action: Action) -> dict[str, Json]:
+    """What the function would have selected by these arguments: without a count, every node that matches."""
     arguments = _arguments(action)
+    pods, namespace = arguments.get("pod_label_selector"), arguments.get("pod_namespace")
     return {
         "node": arguments.get("name"),
+        "names": arguments.get("names"),
         "selector": arguments.get("label_selector"),
+        "pods": {"selector": pods, "namespace": namespace} if pods and namespace else None,
         "count": arguments.get("count"),
-        "all": False,
+        "all": not arguments.get("count"),
     }
 
 

@@ -141,11 +141,12 @@ def uses_emptydir(pod: Object) -> bool:
     return any("emptyDir" in volume for volume in pod["spec"].get("volumes") or [])
 
 
-def mark_text(*, run: str, record: str, epoch: int) -> str:
-    """The mark of one undo record: enough to put the node back from the node alone."""
-    return json.dumps(
-        {"run": run, "record": record, "epoch": epoch, "fault": "kubernetes.cordon/1", "before": False, "ours": True}, sort_keys=True
-    )
+def mark_text(*, run: str, record: str) -> str:
+    """
+    The mark of one undo record: enough to put the node back from the node alone. It names no epoch, because it is made when the
+    action is bound, before the lock's epoch is known; the ledger has it, and a healer's writes fence by resourceVersion.
+    """
+    return json.dumps({"run": run, "record": record, "fault": "kubernetes.cordon/1", "before": False, "ours": True}, sort_keys=True)
 
 
 def _is_gone(cluster: Cluster, pod: Object) -> bool:

@@ -34,11 +34,13 @@ def call(request: ProviderCall) -> Json:
     activity = to_toolkit(request)
     try:
         value = run_activity(activity, configuration, secrets)
+        if isinstance(request.tolerance, ToolkitTolerance):
+            tolerated = within_tolerance(request.tolerance.value, value, configuration=configuration, secrets=secrets)
+            value = {"tolerated": bool(tolerated), "value": value}
     except ActivityFailed as failed:
-        raise DriverError(str(failed)) from failed
-    if isinstance(request.tolerance, ToolkitTolerance):
-        tolerated = within_tolerance(request.tolerance.value, value, configuration=configuration, secrets=secrets)
-        value = {"tolerated": bool(tolerated), "value": value}
+        raise DriverError(str(redacted(str(failed), secrets))) from failed
+    except Exception as trouble:  # a function that is not there, a value that can not be looked into
+        raise DriverError(str(redacted(f"{type(trouble).__name__}: {trouble}", secrets))) from trouble
     return redacted(shortened(value), secrets)
 
 

@@ -1,0 +1,400 @@
+"""
+One contract for every FaultKind of the catalogue: it names exactly what it hits, proves what it did, and puts back what is
+still its own. Against a real sandbox; protocols/heal.md has the rules.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import chaosfw as cf
+from chaosfw.assembly import catalogue
+from chaosfw.drivers.kubernetes import look, nodes
+from chaosfw.drivers.kubernetes.cluster import Cluster
+from chaosfw.drivers.toolkit.calls import call
+from chaosfw.errors import DriverError, EnvironmentTrouble
+from chaosfw.faults import kubernetes as k8s
+from chaosfw.faults import zone
+from chaosfw.model.activity import Action
+from chaosfw.model.fault import UndoState
+from chaosfw.model.struct import but
+from chaosfw.ports import ProviderCall
+from tests.drivers.conftest import cordoned, pod_uids, take, until, world
+
+web = k8s.deployment("myapp", namespace="shop")
+SWITCH = "tests.drivers.stand_in_switch"
+
+
+def switch(path: Path, *, proven: bool = True) -> Action:
+    back = cf.toolkit(SWITCH, "turn", path=str(path), to="on")
+    proof = cf.probe(f"{SWITCH}.stands", "off", path=str(path)) if proven else None
+    return cf.toolkit(SWITCH, "turn", undo=back, proof=proof, path=str(path), to="off")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A fault of one kind. ``chooses``: by seed among several. ``spare``: the same fault on a node that nothing runs on."""
+
+    make: Callable[[Path], Action]
+    undo: tuple[str, ...] = ()
+    chooses: bool = False
+    spare: Callable[[], Action] | None = None
+
+
+EXAMPLES = {
+    "toolkit.plain/1": Example(make=lambda folder: switch(folder / "switch"), undo=("restored",)),
+    "kubernetes.kill/1": Example(make=lambda folder: k8s.kill(web), chooses=True),
+    "kubernetes.cordon/1": Example(
+        make=lambda folder: k8s.cordon(count=2), undo=("restored",) * 2, chooses=True, spare=lambda: k8s.cordon("spare")
+    ),
+    "kubernetes.drain/1": Example(
+        make=lambda folder: k8s.drain(hosting=web), undo=("restored",), chooses=True, spare=lambda: k8s.drain("spare")
+    ),
+    "zone.drain/1": Example(make=lambda folder: zone.fail("zone-b"), undo=("restored",), spare=lambda: zone.fail("spare")),
+}
+KINDS = sorted(EXAMPLES)
+ON_NODES = sorted(name for name, example in EXAMPLES.items() if example.spare is not None)
+
+
+def on_spare(kind: str) -> Action:
+    make = EXAMPLES[kind].spare
+    assert make is not None
+    return make()
+
+
+def spare_node(cluster: Cluster) -> dict[str, object]:
+    return cluster.get(nodes.path("spare"))
+
+
+def test_every_kind_has_its_example() -> None:
+    """A new kind without one turns this red."""
+    assert set(EXAMPLES) == set(catalogue.kinds())
+
+
+# -- bind ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_binding_names_targets_and_changes_nothing(cluster: Cluster, tmp_path: Path, kind: str) -> None:
+    before, pods = world(), pod_uids(cluster)
+
+    taken = take(EXAMPLES[kind].make(tmp_path))
+
+    assert taken.kind.name == kind
+    assert taken.bound.fault == kind
+    assert taken.bound.targets
+    assert taken.bound.changes
+    assert taken.bound.undo or taken.bound.self_heals
+    assert (world(), pod_uids(cluster)) == (before, pods)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_seed_chooses_the_same(cluster: Cluster, tmp_path: Path, kind: str) -> None:
+    chosen = [take(EXAMPLES[kind].make(tmp_path), seed=seed, run="r").bound.targets for seed in (*range(8), *range(8))]
+
+    assert chosen[:8] == chosen[8:]
+    assert (len({str(targets) for targets in chosen}) > 1) is EXAMPLES[kind].chooses
+
+
+# -- the whole way ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_there_and_back(cluster: Cluster, tmp_path: Path, kind: str) -> None:
+    """Not bitten before the call; bitten after it, exactly where it said; as before after the undo; and again after another one."""
+    before, pods = world(), pod_uids(cluster)
+    taken = take(EXAMPLES[kind].make(tmp_path))
+    assert taken.bitten().holds is False
+
+    taken.call()
+
+    until(lambda: taken.bitten().holds, "the fault is proven")
+    assert cordoned(cluster) == taken.names("node")
+    assert {uid for uid in pods if uid not in pod_uids(cluster)} == {one.uid for one in taken.bound.targets if one.kind == "pod"}
+    assert [one.ending for one in taken.revert()] == list(EXAMPLES[kind].undo)
+    assert taken.healed() == [True] * len(taken.bound.undo)
+    assert [one.ending for one in taken.revert()] == list(EXAMPLES[kind].undo)
+    assert world() == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_never_happened_is_closed_as_such(cluster: Cluster, tmp_path: Path, kind: str) -> None:
+    before = world()
+    taken = take(EXAMPLES[kind].make(tmp_path))
+
+    assert {one.ending for one in taken.revert(state=UndoState.prepared)} <= {"never-applied"}
+    assert world() == before
+
+
+# -- whose change is it ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("spare")
+@pytest.mark.parametrize("kind", ON_NODES)
+@pytest.mark.parametrize(("state", "ending"), [(UndoState.in_, "by-other"), (UndoState.armed, "never-applied")])
+def test_what_was_put_back_by_somebody_else_is_theirs(cluster: Cluster, kind: str, state: UndoState, ending: str) -> None:
+    """Mark and all: whether it ever was in is known only where it was seen to be."""
+    taken = take(on_spare(kind))
+    taken.call()
+    cluster.patch(nodes.path("spare"), {"metadata": {"annotations": {look.MARK: None}}, "spec": {"unschedulable": None}})
+
+    assert taken.bitten().holds is False
+    assert [one.ending for one in taken.revert(state=state)] == [ending]
+    assert world() == {**world(), "node spare · spec.unschedulable": False}
+
+
+@pytest.mark.usefixtures("spare")
+@pytest.mark.parametrize("kind", ON_NODES)
+def test_a_node_uncordoned_by_somebody_else_loses_our_mark(cluster: Cluster, kind: str) -> None:
+    """`kubectl uncordon` knows nothing of marks."""
+    taken = take(on_spare(kind))
+    taken.call()
+    nodes.uncordon(cluster, "spare")
+    assert taken.healed() == [False]
+
+    assert [one.ending for one in taken.revert()] == ["by-other"]
+    assert taken.healed() == [True]
+
+
+@pytest.mark.usefixtures("spare")
+@pytest.mark.parametrize("kind", ON_NODES)
+@pytest.mark.parametrize("mark", [None, '{"record": "somebody else\'s"}', "not even JSON"])
+def test_a_cordon_that_is_not_ours_any_more_is_left_alone(cluster: Cluster, kind: str, mark: str | None) -> None:
+    taken = take(on_spare(kind))
+    taken.call()
+    cluster.patch(nodes.path("spare"), {"metadata": {"annotations": {look.MARK: mark}}})
+    before = world()
+
+    assert [one.ending for one in taken.revert()] == ["superseded"]
+    assert world() == before
+
+
+@pytest.mark.parametrize("kind", ON_NODES)
+def test_a_node_of_the_same_name_is_another_node(cluster: Cluster, kind: str, spare: Callable[[], None]) -> None:
+    taken = take(on_spare(kind))
+    taken.call()
+    spare()
+    nodes.cordon(cluster, "spare")
+
+    assert taken.bitten().holds is False
+    assert [one.ending for one in taken.revert()] == ["gone"]
+    assert taken.healed() == [True]
+    assert "spare" in cordoned(cluster)
+
+
+@pytest.mark.usefixtures("spare")
+@pytest.mark.parametrize("kind", ON_NODES)
+def test_a_node_with_a_foreign_mark_is_not_touched(cluster: Cluster, kind: str) -> None:
+    cluster.patch(nodes.path("spare"), {"metadata": {"annotations": {look.MARK: '{"record": "theirs"}'}}})
+    taken = take(on_spare(kind))
+    before = world()
+
+    with pytest.raises(Exception, match="node spare carries a mark of another fault"):
+        taken.call()
+    assert world() == before
+
+
+@pytest.mark.usefixtures("spare")
+@pytest.mark.parametrize("kind", ON_NODES)
+def test_somebody_cordons_between_plan_and_call(cluster: Cluster, kind: str) -> None:
+    taken = take(on_spare(kind))
+    nodes.cordon(cluster, "spare")
+
+    with pytest.raises(Exception, match="node spare was cordoned by somebody else in the meantime"):
+        taken.call()
+    assert [one.ending for one in taken.revert(state=UndoState.armed)] == ["superseded"]
+    assert "spare" in cordoned(cluster)
+
+
+# -- compare-and-swap ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def heartbeats(cluster: Cluster) -> Iterator[None]:
+    """Somebody writes to the spare node all the time, a hundred times as often as a kubelet does."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        number = 0
+        while not stop.wait(0.01):
+            number += 1
+            cluster.patch(nodes.path("spare"), {"metadata": {"annotations": {"heart": str(number)}}})
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+@pytest.mark.usefixtures("spare", "heartbeats")
+@pytest.mark.parametrize("kind", ON_NODES)
+def test_heartbeats_do_not_break_it(cluster: Cluster, kind: str) -> None:
+    for _ in range(5):
+        taken = take(on_spare(kind))
+        taken.call()
+
+        assert taken.bitten().holds is True
+        assert [one.ending for one in taken.revert()] == ["restored"]
+        assert cordoned(cluster) == []
+
+
+@pytest.mark.usefixtures("spare")
+def test_a_conflict_is_read_again_and_never_overwritten(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exactly one foreign write between each read and each patch."""
+    real, meddled = Cluster.patch, []
+
+    def meddling(self: Cluster, path: str, body: dict[str, dict[str, object]]) -> object:
+        if len(meddled) < 10:
+            meddled.append(path)
+            real(self, path, {"metadata": {"annotations": {"heart": str(len(meddled))}}})
+        return real(self, path, body)
+
+    monkeypatch.setattr(Cluster, "patch", meddling)
+    taken = take(k8s.cordon("spare"))
+
+    taken.call()
+
+    assert len(meddled) == 10
+    assert spare_node(cluster)["metadata"]["annotations"]["heart"] == "10"  # type: ignore[index]
+    assert taken.bitten().holds is True
+
+
+@pytest.mark.usefixtures("spare")
+def test_a_lost_reply_is_resolved_by_reading(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The patch landed, its answer did not: the next try finds the node as it was, and knows that it was itself."""
+    real = Cluster.patch
+
+    def lost(self: Cluster, path: str, body: object) -> object:
+        real(self, path, body)
+        raise EnvironmentTrouble("no answer")
+
+    taken = take(k8s.cordon("spare"))
+    taken.call()
+    with monkeypatch.context() as patched:
+        patched.setattr(Cluster, "patch", lost)
+        with pytest.raises(EnvironmentTrouble):
+            taken.revert()
+
+    assert [one.ending for one in taken.revert()] == ["restored"]
+
+
+@pytest.mark.usefixtures("spare")
+def test_a_call_whose_reply_was_lost_may_be_made_again(cluster: Cluster) -> None:
+    taken = take(k8s.cordon("spare"))
+
+    assert taken.call() == ["spare"]
+    assert taken.call() == []
+    assert taken.bitten().holds is True
+
+
+@pytest.mark.usefixtures("spare")
+def test_a_healer_fences_a_write_that_is_still_on_its_way(cluster: Cluster) -> None:
+    """Healing touches the node even where nothing is to be put back, so what was prepared against the old one fails with 409."""
+    taken = take(k8s.cordon("spare"))
+    stale = spare_node(cluster)
+    taken.revert(state=UndoState.armed)
+
+    assert not nodes._swapped(cluster, stale, {"metadata": {}, "spec": {"unschedulable": True}})
+    assert cordoned(cluster) == []
+
+
+# -- plain actions ---------------------------------------------------------------------------------------------------------
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().split() if path.exists() else []
+
+
+def with_rollbacks(path: Path, *words: str, proven: bool) -> Action:
+    made = switch(path, proven=proven)
+    return but(made, rollbacks=tuple(cf.toolkit(SWITCH, "turn", name=word, path=str(path), to=word) for word in words))
+
+
+def test_rollbacks_that_failed_half_way_are_not_played_again_blindly(tmp_path: Path) -> None:
+    taken = take(with_rollbacks(tmp_path / "s", "half", "broken", "on", proven=False))
+    taken.call()
+
+    first, *_ = taken.revert()
+    again, *_ = taken.revert()
+
+    assert (first.ending, first.retry) == (None, False)
+    assert "rollback 'broken' failed: " in first.what
+    assert (again.ending, again.retry) == (None, False)
+    assert f"put it back by hand, then: chaosfw heal --by-hand {taken.bound.undo[0].id}" in again.what
+    assert lines(tmp_path / "s") == ["off", "half", "broken"]
+
+
+@pytest.mark.parametrize("state", [UndoState.healing, UndoState.stuck])
+def test_another_healer_does_not_repeat_what_an_earlier_one_began(tmp_path: Path, state: UndoState) -> None:
+    taken = take(switch(tmp_path / "s", proven=False))
+    taken.call()
+
+    assert [one.ending for one in taken.revert(state=state)] == [None]
+    assert lines(tmp_path / "s") == ["off"]
+
+
+def test_where_the_proof_says_that_it_is_still_in_they_are_played_again(tmp_path: Path) -> None:
+    taken = take(switch(tmp_path / "s"))
+    taken.call()
+
+    assert [one.ending for one in taken.revert(state=UndoState.stuck)] == ["restored"]
+    assert taken.healed() == [True]
+    assert lines(tmp_path / "s") == ["off", "on"]
+
+
+def test_where_the_proof_says_that_it_is_out_nothing_is_played(tmp_path: Path) -> None:
+    taken = take(with_rollbacks(tmp_path / "s", "on", "broken", proven=True))
+    taken.call()
+    taken.revert()
+    (tmp_path / "s").write_text("on\n")
+
+    assert [one.ending for one in taken.revert()] == ["restored"]
+    assert lines(tmp_path / "s") == ["on"]
+
+
+def test_a_fault_that_its_rollbacks_did_not_end_is_not_healed(tmp_path: Path) -> None:
+    taken = take(with_rollbacks(tmp_path / "s", "off", proven=True))
+    taken.call()
+
+    assert [one.ending for one in taken.revert()] == ["restored"]
+    assert taken.healed() == [False]
+
+
+def test_rollbacks_are_played_once_however_often_they_are_asked_for(tmp_path: Path) -> None:
+    taken = take(switch(tmp_path / "s", proven=False))
+    taken.call()
+
+    assert [taken.revert()[0].ending for _ in range(3)] == ["restored"] * 3
+    assert taken.healed() == [True]
+    assert lines(tmp_path / "s") == ["off", "on"]
+
+
+def test_nothing_proves_an_action_without_a_proof(tmp_path: Path) -> None:
+    taken = take(switch(tmp_path / "s", proven=False))
+
+    assert taken.bitten().holds is None
+    assert not taken.bound.provable
+
+
+def test_a_program_proves_by_its_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "there").touch()
+    proof = cf.process("test", arguments=f"-e {tmp_path}/there")
+
+    assert take(but(switch(tmp_path / "s"), proof=proof)).bitten().holds is True
+    assert take(but(switch(tmp_path / "s"), proof=but(proof, tolerance=cf.exactly(1)))).bitten().holds is False
+
+
+def test_secrets_do_not_stand_in_errors(tmp_path: Path) -> None:
+    provider = cf.toolkit(SWITCH, "nobody-hunter2").provider
+    secrets = {"vault": {"token": "nobody-hunter2"}}
+
+    with pytest.raises(DriverError) as caught:
+        call(ProviderCall(name="x", provider=provider, secrets=secrets))
+    assert "hunter2" not in str(caught.value)
+    assert "•••" in str(caught.value)
