@@ -344,4 +344,7 @@ def _after(record: Record, instant: int) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{share * 100:.4g} %"
+    """Four digits at most; of small shares, such as prices, two: the rest would be noise."""
+    if 0 < share < 0.00001:
+        return "< 0.001 %"
+    return f"{share * 100:.2g} %" if share < 0.1 else f"{share * 100:.4g} %"

@@ -47,6 +47,12 @@ def seconds(value: float | None) -> str:
     return _long(round(value))
 
 
+def signed(value: float, *, digits: int = 1) -> str:
+    """Seconds before or after: ``+3.2 s``, ``−0.5 s``, ``0.0 s``."""
+    words = f"{value:+.{digits}f}"
+    return f"{words[1:] if not float(words) else words.replace('-', '−')} s"
+
+
 def length(value: float) -> str:
     """A length that somebody wrote: ``5 s``, ``1 min 30 s``, ``30 d``, no digits added."""
     if value < 1:
@@ -75,9 +81,9 @@ def share(value: float) -> str:
         return f"{_plain(value * 100)} %"
     if value >= 1 or value < 0.9:
         return f"{value * 100:.3g} %" if value < 10 else f"{value * 100:,.0f} %"
-    digits = min(4, max(0, 1 - math.floor(math.log10((1 - value) * 100)))) if value < 1 else 0
-    floored = math.floor(value * 100 * 10**digits) / 10**digits
-    return f"{floored:.{digits}f} %"
+    digits = min(4, max(0, 1 - math.floor(math.log10((1 - value) * 100))))
+    floored = math.floor(value * 100 * 10**digits + 1e-9) / 10**digits
+    return f"{_trimmed(f'{floored:.{digits}f}')} %"
 
 
 def shares(low: float, high: float) -> str:
@@ -134,7 +140,12 @@ def joined(parts: list[str]) -> str:
 def _plain(number: float) -> str:
     """Two significant digits, never an exponent."""
     digits = max(0, 1 - math.floor(math.log10(abs(number))))
-    return f"{number:.{digits}f}".rstrip("0").rstrip(".") if digits else f"{number:.0f}"
+    return _trimmed(f"{number:.{digits}f}")
+
+
+def _trimmed(digits: str) -> str:
+    """Without zeros at the end of a fraction."""
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
 def _long(whole: int) -> str:

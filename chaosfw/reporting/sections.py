@@ -194,7 +194,7 @@ def _probe(record: Record, one: ProbeLine) -> tuple[Cell, ...]:
         Cell(text=f"{one.true:,}"),
         Cell(text=f"{one.false:,}", tone="bad" if one.false else ""),
         Cell(text=f"{one.unknown:,}", tone="unknown" if one.unknown else ""),
-        Cell(text=figures.value(one.worst_value) if one.worst_value is not None else "never wrong" if one.true else figures.NONE),
+        Cell(text=figures.value(one.worst_value) if one.worst_value is not None else "none was false" if one.true else figures.NONE),
         Cell(text=_margin(record, one)),
         Cell(text=when(record, one.first_false) if one.first_false is not None else figures.NONE),
     )
@@ -354,8 +354,8 @@ def _within(record: Record, first: int, last: int | None) -> str:
         return when(record, first)
     low, high = ((at - record.fault_call) / 1e9 for at in (first, last))
     digits = 2 if high - low < 0.1 else 1
-    begin, end = (f"{at:+.{digits}f}".replace("-", "−") for at in (low, high))
-    return f"{end} s" if begin == end else f"{begin} to {end} s"
+    begin, end = (figures.signed(at, digits=digits) for at in (low, high))
+    return end if begin == end else f"{begin.removesuffix(' s')} to {end}"
 
 
 # -- load -----------------------------------------------------------------------------------------------------------------
@@ -696,7 +696,7 @@ def when(record: Record, at: int) -> str:
     """``+3.2 s``: after the fault was called; without a fault, into the run."""
     if record.fault_call is None:
         return f"{(at - record.started) / 1e9:.1f} s into the run"
-    return f"{(at - record.fault_call) / 1e9:+.1f} s".replace("-", "−")
+    return figures.signed((at - record.fault_call) / 1e9)
 
 
 def _setting(name: str, value: Json, origin: Json) -> tuple[Cell, ...]:
@@ -713,7 +713,8 @@ def _more(amount: int) -> str:
 
 
 def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    """A sentence's capital, but not on names such as p95."""
+    return text if text[1:2].isdigit() else text[:1].upper() + text[1:]
 
 
 def _portable(value: Json) -> Json:

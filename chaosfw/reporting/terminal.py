@@ -33,7 +33,7 @@ def _experiment(line: RunLine) -> Iterator[str]:
         words = "something was left behind" if line.safety == "residue" else "whether everything was put back is not known"
         yield from _wrapped(f"{words}; hint: chaosfw heal, then chaosfw audit", first=INDENT + "! ")
     told = view.sentence(line)
-    reasons = [reason for reason in map(figures.scrubbed, line.reasons) if reason and reason.lower() not in told.lower()]
+    reasons = [reason for reason in map(figures.scrubbed, line.reasons) if reason and _plain(reason) not in told.lower()]
     for reason in reasons[:MOST_REASONS]:
         yield from _wrapped(reason, first=INDENT + "- ")
     if len(reasons) > MOST_REASONS:
@@ -44,7 +44,12 @@ def _figures(line: RunLine) -> str:
     """What the sentence of a run that was not held may leave out."""
     if line.verdict not in ("deviated", "inconclusive") or not line.samples:
         return ""
-    return f" [lost {view.lost(line)} of {line.samples:,}; longest outage {view.outage(line)}; p95 {view.p95(line, None)}]"
+    return f" [lost {view.lost(line)} of {line.samples:,}; longest outage {view.outage(line)}; budget price {view.price(line, None)}]"
+
+
+def _plain(reason: str) -> str:
+    """Without the slug that a refusal begins with."""
+    return reason.split(": ", 1)[-1].lower() if " " not in reason.split(": ", 1)[0] else reason.lower()
 
 
 def _wrapped(text: str, *, first: str) -> list[str]:

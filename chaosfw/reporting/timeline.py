@@ -143,7 +143,8 @@ def described(record: Record) -> str:
         if record.fault_proof is not None:
             ends.append(f"proven {figures.seconds((record.fault_proof - record.fault_call) / 1e9)} later")
         if record.heal_call is not None:
-            ends.append(f"and healed {_since(record, record.heal_call)} after the call")
+            proven = "" if record.heal_proof is not None else " and never proven"
+            ends.append(f"its heal called {_since(record, record.heal_call)} after it{proven}")
         parts.append(", ".join(ends))
     if record.load is not None:
         total = record.load.total
@@ -206,13 +207,23 @@ def _faults(canvas: _Canvas, record: Record) -> None:
     for number, one in enumerate(called):
         _action(canvas, record, one, top=top + 20 * number)
     if record.heal_call is not None and record.undo:
-        y = top + 20 * len(called)
-        left = canvas.x(record.heal_call)
-        right = canvas.x(record.heal_proof if record.heal_proof is not None else canvas.end)
-        canvas.box("healing" if record.heal_proof else "healing open", left, y + 4, right - left, 8, "from the heal's call to its proof")
-        canvas.path("heal", f"M{left:.1f} {y + 1:.1f}l5 9h-10z", f"heal called, {_signed(canvas, record.heal_call)}")
-        words = "put back" if record.heal_proof is not None else "not proven to be put back"
-        _beside(canvas, right if record.heal_proof else left, y + 12, words)
+        _heal(canvas, record, y=top + 20 * len(called), call=record.heal_call)
+
+
+def _heal(canvas: _Canvas, record: Record, *, y: float, call: int) -> None:
+    """▲ at the call, solid to the proof; dashed to the end where there is none."""
+    left = canvas.x(call)
+    if record.heal_proof is not None:
+        right = canvas.x(record.heal_proof)
+        canvas.box("healing", left, y + 4, right - left, 8, "from the heal's call to its proof")
+        _beside(canvas, right, y + 12, "put back")
+    else:
+        words = "never proven to be put back"
+        _beside(canvas, left, y + 12, words)
+        begin = left + 18 + LETTER * len(words)
+        if begin < WIDTH - RIGHT:
+            canvas.path("healing open", f"M{begin:.1f} {y + 8:.1f}H{WIDTH - RIGHT}", "the heal was called and never proven")
+    canvas.path("heal", f"M{left:.1f} {y + 1:.1f}l5 9h-10z", f"heal called, {_signed(canvas, call)}")
 
 
 def _action(canvas: _Canvas, record: Record, one: ActionLine, *, top: float) -> None:
@@ -230,6 +241,7 @@ def _action(canvas: _Canvas, record: Record, one: ActionLine, *, top: float) -> 
     gone = ""
     if one.faded is not None:
         x = canvas.x(one.faded)
+        canvas.path("unproven", f"M{last:.1f} {top + 8:.1f}H{x - 6:.1f}", "it went at some moment in here")
         canvas.path("faded", f"M{x - 4:.1f} {top + 4:.1f}l8 8m0 -8l-8 8", f"seen to be gone, {_signed(canvas, one.faded)}")
         last, gone = x + 4, ", then gone"
     _beside(canvas, max(last, left), top + 12, figures.short(one.name) + gone)
@@ -247,7 +259,8 @@ def _beside(canvas: _Canvas, x: float, y: float, words: str) -> None:
 def _traffic(canvas: _Canvas, record: Record) -> None:
     height, axis = 84.0, record.axis
     until = record.load.off if record.load and record.load.off else canvas.end
-    widths = [_width(one, until) for one in axis]
+    rate_wanted = record.plan.experiment.load.rate if record.plan and record.plan.experiment.load else 0.0
+    widths = [_width(one, until, rate=rate_wanted) for one in axis]
     rates = [(one.good + one.bad + one.unknown) / width for one, width in zip(axis, widths, strict=True)]
     peak, ticks = _nice(max(rates, default=0) or 1)
     top = canvas.lane("Requests/s", height, more=("■ good", "▨ bad", "□ unknown"))
@@ -268,7 +281,7 @@ def _traffic(canvas: _Canvas, record: Record) -> None:
             rate = amount(one) / widths[number]
             if rate <= 0:
                 continue
-            left, right = canvas.x(one.at), canvas.x(one.at + round(widths[number] * 1e9))
+            left, right = canvas.x(one.at), canvas.x(min(one.at + round(one.width * 1e9), until))
             tall, base = rate / peak * height, floor - under[number] / peak * height
             d += f"M{left:.1f} {base:.1f}H{right:.1f}v-{tall:.1f}H{left:.1f}z"
             under[number] += rate
@@ -276,9 +289,14 @@ def _traffic(canvas: _Canvas, record: Record) -> None:
             canvas.path(f"traffic {name}", d, f"{name} requests")
 
 
-def _width(one: Second, until: int) -> float:
-    """Seconds of a stretch in which requests were due: the last one may be cut by the end of the load."""
-    return max(min(one.width, (until - one.at) / 1e9), one.width / 20)
+def _width(one: Second, until: int, *, rate: float) -> float:
+    """
+    Seconds of a stretch in which requests were due: the last one may be cut by the end of the load. A stretch holds a whole
+    number of requests; one more or fewer than the rate wants is rounding and no change of traffic.
+    """
+    width = max(min(one.width, (until - one.at) / 1e9), one.width / 20)
+    total = one.good + one.bad + one.unknown
+    return total / rate if rate and total and abs(total - rate * width) <= 1.001 else width
 
 
 def _latency(canvas: _Canvas, record: Record) -> None:
@@ -433,7 +451,7 @@ def _rows(record: Record) -> tuple[tuple[Row, ...], str]:
     groups = [record.axis[place : place + several] for place in range(0, len(record.axis), several)]
     rows = tuple(
         Row(
-            when=f"{(group[0].at - zero) / 1e9:+.2f} s".replace("-", "−"),
+            when=figures.signed((group[0].at - zero) / 1e9, digits=2),
             good=figures.count(sum(one.good for one in group)),
             bad=figures.count(sum(one.bad for one in group)),
             unknown=figures.count(sum(one.unknown for one in group)),
@@ -460,7 +478,7 @@ def _since(record: Record, at: int, *, start: bool = False) -> str:
 
 
 def _signed(canvas: _Canvas, at: int) -> str:
-    return f"{(at - canvas.zero) / 1e9:+.1f} s".replace("-", "−")
+    return figures.signed((at - canvas.zero) / 1e9)
 
 
 def _nice(peak: float) -> tuple[float, list[float]]:

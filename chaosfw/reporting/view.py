@@ -28,8 +28,11 @@ WORDS: Mapping[str, tuple[str, str]] = {
 
 RAN = ("held", "deviated", "inconclusive")
 
-MOST_DATA = 450_000
-"""Characters of records that are embedded in one page; beyond it a page names the file instead."""
+MOST_DATA, LARGEST, EACH = 450_000, 900_000, 40_000
+"""
+Characters: of records that are embedded in one page, of a page, and of one experiment without its record. What does not fit is
+left to the run's folder, and the page says so.
+"""
 
 
 def page(day: GameDay, records: Sequence[Record]) -> Page:
@@ -38,7 +41,7 @@ def page(day: GameDay, records: Sequence[Record]) -> Page:
     found = {record.run: record for record in records}
     places = {line.run: f"x{number}" for number, line in enumerate(ordered, start=1)}
     lines = {line.run: line for line in ordered}
-    room = MOST_DATA
+    room = min(MOST_DATA, max(0, LARGEST - EACH * len(ordered)))
     experiments = []
     for line in ordered:
         record = found.get(line.run)
@@ -144,6 +147,10 @@ def sentence(line: RunLine) -> str:
         if text.startswith(word):
             text = text.removeprefix(word)
             break
+    if line.verdict == "refused":
+        text = re.sub(r"^[a-z][\w.-]*: ", "", text)
+    if line.verdict == "blocked":
+        text = text.replace("Blocked by ", "after ", 1)
     return text[:1].upper() + text[1:]
 
 
@@ -189,7 +196,7 @@ def price(line: RunLine, record: Record | None) -> str:
         return figures.NONE
     if record is not None and record.price is not None:
         return figures.shares(record.price.share_low, record.price.share_high)
-    return figures.share(line.price)
+    return ("≤ " if line.unknown else "") + figures.share(line.price)
 
 
 def _safety(line: RunLine, record: Record | None) -> tuple[str, str]:
@@ -229,12 +236,9 @@ def _lead(line: RunLine, record: Record) -> tuple[Fact, ...]:
     facts = [Fact(name="Broke" if line.verdict in RAN else "Wanted to break", value=figures.short(line.broke) or _wanted(record))]
     if record.plan is not None and record.plan.experiment.steady_state is not None:
         facts.append(Fact(name="Normal means", value=figures.short(record.plan.experiment.steady_state.title)))
-    if line.verdict in RAN:
-        tone = {"clean": "good", "residue": "bad"}.get(line.safety, "unknown")
-        words = record.judgement.safety_sentence or "not known"
-        if line.safety == "clean":
-            words = f"everything was put back (audited, {figures.seconds(record.audit_took)})"
-        facts.append(Fact(name="Way back", value=figures.short(words[:1].upper() + words[1:]), tone=tone))
+    if line.verdict in RAN and line.safety == "clean":
+        took = figures.seconds(record.audit_took)
+        facts.append(Fact(name="Way back", value=f"everything was put back (audited, {took})", tone="good"))
     return tuple(facts)
 
 
