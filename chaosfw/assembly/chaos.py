@@ -10,12 +10,14 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
 from chaosfw.analysis.fold import fold
 from chaosfw.analysis.judge import judged
 from chaosfw.analysis.summary import run_line
+from chaosfw.assembly.environments import AnyPlace
 from chaosfw.assembly.pulse import SampleWindow
 from chaosfw.assembly.session import Session, settings_as_json, versions
 from chaosfw.engine.loop import Loop, Tools
@@ -135,10 +137,10 @@ class Chaos:
         self.experiment = with_defaults(self.experiment, self.session.settings.defaults)
         if self.session.blocked_by:
             self._refuse([Refusal(slug="blocked", sentence=f"blocked by {self.session.blocked_by}")], blocked=self.session.blocked_by)
-        place = self.session.open()
+        place = self._opened()
         assert self.session.ledger is not None
-        self._lock = self.session.take_lock(self.test)
         try:
+            self._lock = self.session.take_lock(self.test)
             if still := self.session.ledger.open():
                 names = ", ".join(str(record.undo.subject) for record in still)
                 self._refuse([Refusal(slug="open-records", sentence=f"an earlier run was not put back: {names}", hint="chaosfw heal")])
@@ -152,10 +154,25 @@ class Chaos:
                 self._release()
             else:
                 self._take_snapshot()
+        except Refused:
+            self._release()
+            raise
+        except ChaosfwError as trouble:
+            self._release()
+            self._refuse([Refusal(slug="environment", sentence=trouble.message, hint=trouble.hint)])
         except BaseException:
             self._release()
             raise
+        assert self.plan is not None
         return self.plan
+
+    def _opened(self) -> AnyPlace:
+        """The environment, up. One that does not come up is not tried again for every experiment of the day."""
+        try:
+            return self.session.open()
+        except ChaosfwError as trouble:
+            self.session.blocked_by = f"{self.test}: {trouble.message}"
+            self._refuse([Refusal(slug="environment", sentence=trouble.message, hint=trouble.hint)])
 
     def _bound(self) -> tuple[Plan, Facts, list[Refusal]]:
         """The plan with every action bound to what was found, the facts, and what could not be bound."""
@@ -222,7 +239,7 @@ class Chaos:
         world = self.session.caller.kind("", "snapshot", to_json(self.plan.environment), timeout=LOOK)
         self.session.ledger.snapshot(self.id, world)
 
-    def _refuse(self, reasons: Sequence[Refusal], *, blocked: str = "") -> None:
+    def _refuse(self, reasons: Sequence[Refusal], *, blocked: str = "") -> NoReturn:
         """Writes the refusal into the game day, then raises it."""
         folder = self.session.folder.new_run(self.experiment.title or self.test)
         wall = self.session.clock.wall_ns()
