@@ -16,6 +16,7 @@ from chaosfw.analysis import claims, conditions
 from chaosfw.assembly import catalogue
 from chaosfw.cli.main import parser
 from chaosfw.definitions import toolkit_file
+from chaosfw.faults import kubernetes, zone
 from chaosfw.model.event import AnyEvent
 from chaosfw.planning.guards import GUARDS
 from chaosfw.pytest_plugin import day
@@ -47,6 +48,11 @@ def test_every_public_name_has_a_docstring_and_stands_in_the_reference(name: str
     assert re.search(rf"`cf\.{name}\b", page("python.md")), f"cf.{name} is not in docs/reference/python.md"
 
 
+@pytest.mark.parametrize("name", [*(f"k8s.{one}" for one in kubernetes.__all__), *(f"zone.{one}" for one in zone.__all__ if one.islower())])
+def test_every_fault_that_users_call_stands_in_the_reference(name: str) -> None:
+    assert f"`{name}" in page("faults.md")
+
+
 def test_what_is_public_is_what_is_loaded_lazily_and_what_type_checkers_see() -> None:
     assert set(chaosfw.__all__) == set(chaosfw._HOME)
 
@@ -54,6 +60,12 @@ def test_what_is_public_is_what_is_loaded_lazily_and_what_type_checkers_see() ->
 @pytest.mark.parametrize("slug", GUARDS)
 def test_every_guard_has_a_paragraph(slug: str) -> None:
     assert slug in headings("guards.md")
+
+
+def test_refusals_that_come_before_the_guards_are_named() -> None:
+    source = (ROOT / "chaosfw" / "assembly" / "chaos.py").read_text()
+    for slug in set(re.findall(r'Refusal\(slug="([a-z-]+)"', source)):
+        assert f"`{slug}`" in page("guards.md")
 
 
 def test_every_condition_has_a_paragraph_and_no_paragraph_is_left_over() -> None:
