@@ -20,7 +20,7 @@ Command = Callable[[argparse.Namespace], int]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script."""
-    given = parser().parse_args(arguments)
+    given = parser().parse_args(_fenced(sys.argv[1:] if arguments is None else arguments))
     try:
         return int(given.run(given))
     except ChaosfwError as trouble:
@@ -31,6 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+
+
+def _fenced(arguments: Sequence[str]) -> list[str]:
+    """Everything after ``plan`` is pytest's, flags too: argparse needs to be told where its own end."""
+    if arguments and arguments[0] == "plan" and arguments[1:2] not in (["-h"], ["--help"]):
+        return ["plan", "--", *arguments[1:]]
+    return list(arguments)
 
 
 def parser() -> argparse.ArgumentParser:

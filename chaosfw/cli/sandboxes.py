@@ -18,7 +18,7 @@ def up(given: argparse.Namespace) -> int:
     """Starts one and prints how to use it."""
     settings = load(Path.cwd(), variables=os.environ, flags={"environment": given.environment})
     spec = sandbox_spec(settings, settings.chosen())
-    changes: dict[str, object] = {"nodes": given.nodes} if given.nodes else {}
+    changes: dict[str, object] = {"nodes": given.nodes} if given.nodes is not None else {}
     if given.zones:
         changes["zones"] = tuple(zone.strip() for zone in given.zones.split(",") if zone.strip())
     if given.empty:
