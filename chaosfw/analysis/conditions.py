@@ -183,8 +183,8 @@ def undone(record: Record, final: bool) -> Condition | None:
 CONDITIONS: tuple[Check, ...] = (
     not_halted,
     executed_plan,
-    fault_called,
     baseline,
+    fault_called,
     whole_samples,
     uncontaminated,
     proven,
