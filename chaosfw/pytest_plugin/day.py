@@ -198,13 +198,17 @@ class Day:
             environment=chosen.name,
             environment_kind=chosen.kind,
             profile=chosen.profile if chosen.kind == "sandbox" else "",
-            command=f"{command_words(['pytest', *self.config.invocation_params.args])} --chaos-seed {self.seed}",
+            command=command_words(["pytest", *self.config.invocation_params.args, *self._seed_flag()]),
             seed=self.seed,
             versions=versions(),
             settings=dict(settings_as_json(self.settings)),
             runs=lines,
             exit_code=self._exit,
         )
+
+    def _seed_flag(self) -> list[str]:
+        """What makes the same command choose the same victims again."""
+        return [] if self.config.option.chaos_seed is not None else ["--chaos-seed", str(self.seed)]
 
     def summarise(self, reporter: Any) -> None:
         """The game day in a few lines at pytest's end."""

@@ -96,6 +96,8 @@ class Page:
     badge: str
     badge_note: str
     sandbox: bool
+    measured: bool
+    """At least one experiment sent requests."""
     headline: str
     tone: str
     rows: tuple[Row, ...]

@@ -23,6 +23,9 @@ from chaosfw.reporting.timeline import outage_length
 MOST_ROWS = 20
 """Rows of a table that can grow with what went wrong; the rest is counted."""
 
+TABLE = "pyproject.toml [tool.chaosfw]"
+"""Where groups of settings come from: no variable and no flag can set them."""
+
 TRUTHS = {Truth.true: ("✓ true", "good"), Truth.false: ("✗ false", "bad"), Truth.undecided: ("? undecided", "unknown")}
 
 Make = Callable[[Record], Section | None]
@@ -62,7 +65,7 @@ def settings_table(settings: Mapping[str, Json]) -> Table:
         if name == "origins":
             continue
         if isinstance(value, dict):
-            rows += [_setting(f"{name}.{key}", inner, known.get(f"{name}.{key}", known.get(name, ""))) for key, inner in value.items()]
+            rows += [_setting(f"{name}.{key}", inner, known.get(f"{name}.{key}", known.get(name, TABLE))) for key, inner in value.items()]
         else:
             rows.append(_setting(name, value, known.get(name, "")))
     rows += [_setting(name, None, origin) for name, origin in known.items() if name not in settings]
@@ -229,7 +232,7 @@ def _coverage(one: Coverage) -> tuple[Cell, ...]:
 
 def _budget(record: Record) -> Section | None:
     slo = record.plan.experiment.slo if record.plan else None
-    if not record.objectives and record.price is None and slo is None:
+    if not record.started or (not record.objectives and record.price is None and slo is None):
         return None
     facts = []
     if slo is not None:

@@ -56,6 +56,7 @@ def page(day: GameDay, records: Sequence[Record]) -> Page:
         badge="Sandbox" if sandbox else day.environment_kind.capitalize() or "No environment",
         badge_note=_badge_note(day),
         sandbox=sandbox,
+        measured=any(line.samples for line in ordered),
         headline=headline(day),
         tone=_tone(day),
         rows=tuple(_row(line, found.get(line.run), anchor=places[line.run]) for line in lines.values()),
@@ -129,13 +130,13 @@ def _row(line: RunLine, record: Record | None, *, anchor: str) -> Row:
         safety=safety,
         safety_tone=tone,
         sentence=sentence(line),
-        broke=figures.short(line.broke) or (_wanted(record) if line.verdict not in RAN else "nothing"),
+        broke=figures.short(line.broke) or _instead(line, record),
         lost=lost(line) if measured else figures.NONE,
         lost_note=f"of {line.samples:,}" + (f", {line.unknown:,} unknown" if line.unknown else "") if measured else "",
-        outage=outage(line),
-        p95=p95(line, record),
-        recovered=recovered(line, record),
-        price=price(line, record),
+        outage=_together(outage(line)),
+        p95=p95(line, record).replace(" ", "\u00a0"),
+        recovered=_together(recovered(line, record)),
+        price=_together(price(line, record)),
         reasons=tuple(figures.scrubbed(one) for one in line.reasons),
     )
 
@@ -175,8 +176,7 @@ def p95(line: RunLine, record: Record | None) -> str:
     before, during = (
         sections.quantile(value, loads.get(phase)) for value, phase in ((line.p95_before, "baseline"), (line.p95_during, "hold"))
     )
-    words = f"{before.removesuffix(' ms') if before.endswith(' ms') and during.endswith(' ms') else before} → {during}"
-    return words.replace(" ", "\u00a0")
+    return f"{before.removesuffix(' ms') if before.endswith(' ms') and during.endswith(' ms') else before} → {during}"
 
 
 def recovered(line: RunLine, record: Record | None) -> str:
@@ -199,6 +199,11 @@ def price(line: RunLine, record: Record | None) -> str:
     return ("≤ " if line.unknown else "") + figures.share(line.price)
 
 
+def _together(text: str) -> str:
+    """A figure stays on one line with its unit."""
+    return re.sub(r"(?<=[\d≤≥<]) (?=\d|ms\b|s\b|min\b|h\b|d\b|%)", "\u00a0", text)
+
+
 def _safety(line: RunLine, record: Record | None) -> tuple[str, str]:
     if line.verdict not in RAN or line.safety == "clean":
         return "", ""
@@ -208,13 +213,21 @@ def _safety(line: RunLine, record: Record | None) -> tuple[str, str]:
     return figures.short(told) or "whether everything was put back is not known", "unknown"
 
 
+def _instead(line: RunLine, record: Record | None) -> str:
+    """Where nothing was broken: what would have been."""
+    wanted = _wanted(record)
+    if line.verdict in RAN:
+        return "nothing"
+    return wanted if wanted == figures.NONE else f"would have been: {wanted}"
+
+
 def _wanted(record: Record | None) -> str:
     """What would have been broken."""
     if record is None or record.plan is None:
         return figures.NONE
     changes = [change for bound in record.plan.bound for change in (bound.changes or (bound.action.name,))]
     names = changes or [action.name for action in record.plan.experiment.actions]
-    return figures.short("would have been: " + ", ".join(names)) if names else figures.NONE
+    return figures.short(", ".join(names)) if names else figures.NONE
 
 
 def _experiment(day: GameDay, line: RunLine, record: Record | None, *, anchor: str, data: str) -> Experiment:

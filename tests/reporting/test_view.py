@@ -71,7 +71,7 @@ def test_lost_requests_are_a_range_when_some_are_unknown() -> None:
 
     assert row.lost == "0 to 50"
     assert "50 unknown" in row.lost_note
-    assert row.price.startswith("≤ ")
+    assert row.price.startswith("≤\u00a0")
 
 
 def test_a_quantile_that_is_a_failure_is_infinite_and_labelled() -> None:
@@ -88,7 +88,7 @@ def test_a_quantile_that_is_a_failure_is_infinite_and_labelled() -> None:
 def test_a_run_without_impact_says_so_instead_of_zero_seconds() -> None:
     (row,) = page(days.held()).rows
 
-    assert (row.outage, row.recovered) == ("none", "no impact / 10 s")
+    assert (row.outage, row.recovered) == ("none", "no impact / 10\u00a0s")
 
 
 def test_findings_that_are_false_come_first_with_their_reason() -> None:
