@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -157,6 +158,36 @@ def test_the_first_example_is_collected_as_it_stands(tmp_path: Path) -> None:
     assert "error" not in ran.stdout.lower(), ran.stdout + ran.stderr
     assert "test_losing_a_zone[zone-a]" in ran.stdout
     assert "4 tests collected" in ran.stdout
+
+
+def test_every_example_finds_its_targets_and_passes_every_guard(tmp_path: Path) -> None:
+    """All of them planned in one go on one embedded cluster, as a newcomer's workspace would hold them. Nothing is broken."""
+    for folder in ("deploy", "probes"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.chaosfw.environments.sandbox]\nmanifests = ['deploy/shop/*.yaml']\nendpoints = { shop = 'service/shop/myapp:80' }\n"
+    )
+    (tmp_path / "experiments").mkdir()
+    for number, block in enumerate([*blocks("python"), *blocks("json")]):
+        if "@cf.experiment" in block.text:
+            (tmp_path / "experiments" / f"test_example_{number}.py").write_text(block.text)
+        elif "def scale" in block.text:
+            (tmp_path / "probes" / "scaling.py").write_text(block.text)
+        elif block.language == "json" and '"method"' in block.text:
+            (tmp_path / "experiments" / f"example-{number}.json").write_text(block.text)
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "CHAOSFW_"))}
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "--chaos-plan", "-q", "-p", "no:cacheprovider", "experiments/"],
+        cwd=tmp_path,
+        env=variables | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "~ evict pod shop/myapp-" in ran.stdout
+    assert "call probes.scaling.scale" in ran.stdout
 
 
 def anchors(path: Path) -> set[str]:
