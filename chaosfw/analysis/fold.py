@@ -81,6 +81,7 @@ def _told(story: Story, opened: RunOpened, *, sealed: bool) -> Record:
         probes=evidence.probes(story, plan.experiment),
         rounds=_rounds(story),
         undo=_undo(story),
+        undo_at={one.record.undo.id: one.at for one in story.all(UndoMoved)},
         healed_by=heal.by if heal else "",
         halted=halted.reason if halted else "",
         contaminated=tuple(one.reason for one in story.all(Contaminated)),

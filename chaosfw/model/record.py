@@ -281,6 +281,8 @@ class Record(Noun, frozen=True, kw_only=True):
     price: Price | None = None
     served: dict[str, int] = {}
     undo: tuple[UndoRecord, ...] = ()
+    undo_at: dict[str, int] = {}
+    """When each undo record came to stand where it stands, by its id."""
     healed_by: str = ""
     halted: str = ""
     contaminated: tuple[str, ...] = ()

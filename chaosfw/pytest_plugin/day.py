@@ -186,8 +186,8 @@ class Day:
         self.folder.make_latest()
         records = [run.read_record() for run in self.folder.runs() if run.record.exists()]
         page, summary = report_paths(self.folder.path)
-        page.write_text(html.render(day, records))
-        summary.write_text(markdown.render(day, records))
+        page.write_text(html.render(day, records), encoding="utf-8")
+        summary.write_text(markdown.render(day, records), encoding="utf-8")
 
     def _day(self, lines: tuple[RunLine, ...]) -> GameDay:
         chosen = self.settings.chosen()

@@ -549,11 +549,11 @@ def _way_back(record: Record) -> Section | None:
         lead = "The fault heals itself (what was deleted is made anew), so there was nothing to undo."
     else:
         lead = "There were no undo records."
-    rows = tuple(_undo(one) for one in record.undo[:MOST_ROWS])
+    rows = tuple(_undo(record, one) for one in record.undo[:MOST_ROWS])
     tables = [
         Table(
             caption="Proof of healing",
-            head=("What", "Before", "Ours", "State", "Ended as", "By"),
+            head=("What", "Before", "Ours", "State", "Ended as", "By", "When"),
             rows=rows,
             more=_more(len(record.undo)),
         )
@@ -586,7 +586,7 @@ def _audit(record: Record) -> str:
     return f"the world is as it was before ({took})"
 
 
-def _undo(one: UndoRecord) -> tuple[Cell, ...]:
+def _undo(record: Record, one: UndoRecord) -> tuple[Cell, ...]:
     closed = one.state.value == "closed"
     intended = closed and one.ending in one.undo.intended
     return (
@@ -599,6 +599,7 @@ def _undo(one: UndoRecord) -> tuple[Cell, ...]:
             tone="good" if intended else "unknown" if closed else "bad",
         ),
         Cell(text=one.by or figures.NONE),
+        Cell(text=when(record, record.undo_at[one.undo.id]) if one.undo.id in record.undo_at else figures.NONE),
     )
 
 
@@ -642,6 +643,8 @@ def _settings(record: Record, *, repeat: str, toolkit: str) -> Section:
             for name, value in shown.items()
             if value is not None
         ]
+        if plan.environment.identity.server:
+            facts.append(Fact(name="API server", value=figures.short(plan.environment.identity.server), note=plan.environment.identity.uid))
         if plan.environment.accept_manual_heal:
             facts.append(Fact(name="Manual heal accepted", value=figures.short(plan.environment.accept_manual_heal), tone="unknown"))
         tables.append(Table(caption="What the run was told", head=("Setting", "Value", "Origin"), rows=tuple(rows)))

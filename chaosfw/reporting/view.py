@@ -208,6 +208,9 @@ def _safety(line: RunLine, record: Record | None) -> tuple[str, str]:
     if line.verdict not in RAN or line.safety == "clean":
         return "", ""
     told = record.judgement.safety_sentence if record else ""
+    if record and record.residue:
+        more = len(record.residue) - 1
+        return figures.short(record.residue[0]) + (f" (and {figures.plural(more, 'other thing')})" if more else ""), "bad"
     if line.safety == "residue":
         return figures.short(told) or "something was left behind", "bad"
     return figures.short(told) or "whether everything was put back is not known", "unknown"

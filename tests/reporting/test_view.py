@@ -138,6 +138,7 @@ def test_the_way_back_names_what_is_still_there() -> None:
     way_back = section(one, "way-back")
 
     assert cells(way_back)[0][3] == "stuck"
+    assert cells(way_back)[0][6] == "+10.2 s"
     assert "1 thing left behind" in fact(way_back, "Audit")
     assert any("pod shop/web-1 is gone" in row[0] for row in cells(way_back, 1))
 
