@@ -16,6 +16,7 @@ from chaosfw.model.record import GameDay, Record
 from chaosfw.reporting.view import page
 
 FALLBACK = {
+    "grid": 'fill="none" stroke="#ddd"',
     "ground": 'fill="#f3ead9"',
     "phase": 'fill="#d9dee6"',
     "good": 'fill="#8aa4c8"',

@@ -130,7 +130,7 @@ def _row(line: RunLine, record: Record | None, *, anchor: str) -> Row:
         safety=safety,
         safety_tone=tone,
         sentence=sentence(line),
-        broke=figures.short(line.broke) or _instead(line, record),
+        broke=_broke(line, record),
         lost=lost(line) if measured else figures.NONE,
         lost_note=f"of {line.samples:,}" + (f", {line.unknown:,} unknown" if line.unknown else "") if measured else "",
         outage=_together(outage(line)),
@@ -164,7 +164,7 @@ def outage(line: RunLine) -> str:
     if line.verdict not in RAN or not line.samples:
         return figures.NONE
     if line.outage is None:
-        return "not over" if line.broke and line.recovered is None else figures.NONE
+        return "not over" if line.allowed is not None else figures.NONE
     return "none" if line.outage == 0 else f"≤ {figures.seconds(line.outage)}"
 
 
@@ -216,11 +216,11 @@ def _safety(line: RunLine, record: Record | None) -> tuple[str, str]:
     return figures.short(told) or "whether everything was put back is not known", "unknown"
 
 
-def _instead(line: RunLine, record: Record | None) -> str:
-    """Where nothing was broken: what would have been."""
-    wanted = _wanted(record)
-    if line.verdict in RAN:
-        return "nothing"
+def _broke(line: RunLine, record: Record | None) -> str:
+    """What was broken; where the fault was never called, what would have been."""
+    if line.verdict in RAN and (record is None or record.fault_call is not None):
+        return figures.short(line.broke) or "nothing"
+    wanted = figures.short(line.broke) or _wanted(record)
     return wanted if wanted == figures.NONE else f"would have been: {wanted}"
 
 
@@ -249,7 +249,8 @@ def _experiment(day: GameDay, line: RunLine, record: Record | None, *, anchor: s
 
 def _lead(line: RunLine, record: Record) -> tuple[Fact, ...]:
     """What was broken, of what, and what the safety axis says."""
-    facts = [Fact(name="Broke" if line.verdict in RAN else "Wanted to break", value=figures.short(line.broke) or _wanted(record))]
+    called = line.verdict in RAN and record.fault_call is not None
+    facts = [Fact(name="Broke" if called else "Wanted to break", value=figures.short(line.broke) or _wanted(record))]
     if record.plan is not None and record.plan.experiment.steady_state is not None:
         facts.append(Fact(name="Normal means", value=figures.short(record.plan.experiment.steady_state.title)))
     if line.verdict in RAN and line.safety == "clean":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from chaosfw.analysis.judge import judged
 from chaosfw.analysis.summary import run_line
-from chaosfw.model.event import HealEnded, UndoMoved
+from chaosfw.model.event import Audited, BodyEnded, HealEnded, UndoMoved
 from chaosfw.model.fault import UndoRecord, UndoState
 from chaosfw.model.load import Outcome
 from chaosfw.model.plan import Refusal
@@ -33,6 +33,16 @@ def inconclusive() -> Record:
     """The fault faded in mid-hold, and some requests were never sent."""
     script = Script(gone=((6, 7),), weather=(Weather(begin=3, end=3.5, outcome=Outcome.dropped),), silent=((3, 4),))
     return but(script.record(), run="r-inconclusive", title="The shop survives a drained node")
+
+
+def never_injected() -> Record:
+    """The baseline did not hold: the run ends before the fault is called."""
+    script = Script(out_of_tolerance=((-3, -2),))
+    late = script.at(-0.5)
+    return but(
+        script.record(edit=lambda events: [event for event in events if event.at < late or isinstance(event, BodyEnded | Audited)]),
+        run="r-early",
+    )
 
 
 def residue() -> Record:

@@ -91,6 +91,18 @@ def test_a_run_without_impact_says_so_instead_of_zero_seconds() -> None:
     assert (row.outage, row.recovered) == ("none", "no impact / 10\u00a0s")
 
 
+def test_a_fault_that_was_never_called_broke_nothing() -> None:
+    made = page(days.never_injected())
+    (row,) = made.rows
+
+    assert row.verdict == "inconclusive"
+    assert row.broke == "would have been: kill web-1"
+    assert (row.outage, row.recovered, row.price) == ("–", "–", "–")
+    assert made.experiments[0].lead[0].name == "Wanted to break"
+    assert made.experiments[0].timeline is not None
+    assert "into the run" in {shape.text[-12:] for shape in made.experiments[0].timeline.shapes}
+
+
 def test_findings_that_are_false_come_first_with_their_reason() -> None:
     (one,) = page(days.deviated()).experiments
     first = section(one, "findings").tables[0].rows[0]
