@@ -230,7 +230,7 @@ def _action(canvas: _Canvas, record: Record, one: ActionLine, *, top: float) -> 
     assert one.called is not None
     left = canvas.x(one.called)
     seen = canvas.x(one.proven) if one.proven is not None else None
-    last = canvas.x(max(one.last_held or one.proven or one.called, one.proven or one.called))
+    last = canvas.x(_seen_until(one))
     if seen is None:
         end = canvas.x(record.heal_call or canvas.end)
         canvas.path("unproven", f"M{left:.1f} {top + 8:.1f}H{end:.1f}", "called, its effect was never seen")
@@ -238,13 +238,21 @@ def _action(canvas: _Canvas, record: Record, one: ActionLine, *, top: float) -> 
         canvas.path("unproven", f"M{left:.1f} {top + 8:.1f}H{seen:.1f}", "from the call to the proof")
         canvas.box("proven", seen, top + 5, last - seen, 6, f"seen to be in, {figures.plural(one.proofs, 'proof')}")
     canvas.path("fault", f"M{left:.1f} {top + 13:.1f}l-5 -9h10z", f"{one.name}: called, {_signed(canvas, one.called)}")
-    gone = ""
-    if one.faded is not None:
-        x = canvas.x(one.faded)
+    if one.faded is None:
+        _beside(canvas, max(last, left), top + 12, figures.short(one.name))
+        return
+    x = canvas.x(one.faded)
+    if x - 6 > last:
         canvas.path("unproven", f"M{last:.1f} {top + 8:.1f}H{x - 6:.1f}", "it went at some moment in here")
-        canvas.path("faded", f"M{x - 4:.1f} {top + 4:.1f}l8 8m0 -8l-8 8", f"seen to be gone, {_signed(canvas, one.faded)}")
-        last, gone = x + 4, ", then gone"
-    _beside(canvas, max(last, left), top + 12, figures.short(one.name) + gone)
+    canvas.path("faded", f"M{x - 4:.1f} {top + 4:.1f}l8 8m0 -8l-8 8", f"seen to be gone, {_signed(canvas, one.faded)}")
+    _beside(canvas, x + 4, top + 12, f"{figures.short(one.name)}, then gone")
+
+
+def _seen_until(one: ActionLine) -> int:
+    """The last look that saw the effect; one that saw it gone ends it, whatever came later."""
+    first = one.proven if one.proven is not None else one.called or 0
+    last = max(one.last_held if one.last_held is not None else first, first)
+    return last if one.faded is None else min(last, one.faded)
 
 
 def _beside(canvas: _Canvas, x: float, y: float, words: str) -> None:
@@ -380,14 +388,14 @@ def _outages(canvas: _Canvas, record: Record) -> None:
         mine = [one for one in record.outages if one.what == name]
         for one in mine:
             _bracket(canvas, one, y)
-        last = mine[-1].end.last if mine[-1].end and mine[-1].end.last is not None else canvas.end
+        last = mine[-1].end.last if mine[-1].end and mine[-1].end.last is not None else mine[-1].last_bad
         _beside(canvas, canvas.x(last), y + 4, f"{name} {outage_length(mine[-1])}" if len(mine) == 1 else f"{name}, {len(mine)} outages")
 
 
 def _bracket(canvas: _Canvas, one: Outage, y: float) -> None:
     left, inner = canvas.x(one.onset.first), canvas.x(one.onset.last if one.onset.last is not None else one.onset.first)
     right = canvas.x(one.end.last) if one.end and one.end.last is not None else canvas.x(canvas.end)
-    outer = canvas.x(one.end.first) if one.end else right
+    outer = canvas.x(one.end.first) if one.end else canvas.x(max(one.last_bad, one.onset.first))
     tip = f"{one.what}: out for {outage_length(one)}, from {_signed(canvas, one.onset.first)}"
     canvas.path("doubt", f"M{left:.1f} {y:.1f}H{right:.1f}")
     canvas.box("out", inner, y - 3, max(outer - inner, 1), 6, tip)
