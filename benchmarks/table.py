@@ -31,10 +31,11 @@ class Row:
 
 def machine() -> str:
     """What the figures were made on and with."""
+    bytecode = "; bytecode is NOT cached: every start compiles" if sys.dont_write_bytecode else ""
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     return (
         f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, load {load}\n"
-        f"Python {platform.python_version()}, " + ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
+        f"Python {platform.python_version()}, " + ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name))) + bytecode
     )
 
 
