@@ -18,7 +18,7 @@ from chaosfw.errors import DefinitionError, UsageError
 from chaosfw.model.environment import Limits
 from chaosfw.quantities import count_or_share, duration, share
 
-DURATIONS = ("baseline", "lasts", "stable_for", "mitigate_within", "recover_within", "probe_every")
+DURATIONS = ("baseline", "lasts", "stable_for", "recover_within", "probe_every")
 """Names that ``defaults`` may set, all durations."""
 
 TABLE = ("environment", "defaults", "limits", "environments", "reports", "seed", "lock_timeout")

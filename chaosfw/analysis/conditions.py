@@ -1,5 +1,5 @@
 """
-When a finding may be believed: the conditions V and W (protocols/verdict.md). Each closes a road to a false answer.
+When a finding may be believed: the conditions V and W (docs/protocols/verdict.md). Each closes a road to a false answer.
 
 Called by :mod:`chaosfw.analysis.judge`. ``deviated`` needs V, ``held`` needs all of them. Adding one is: one function, one
 entry in ``CONDITIONS``, one paragraph in the docs, one test that fails only by it.

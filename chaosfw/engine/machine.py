@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from chaosfw.engine import words as w
 from chaosfw.model import event as e
-from chaosfw.model.activity import Action, Probe
+from chaosfw.model.activity import Action, LoadProvider, Probe
 from chaosfw.model.event import Phase
 from chaosfw.model.fault import UndoState
 from chaosfw.model.plan import Plan
@@ -37,6 +37,8 @@ LATE = 0.25
 """Seconds after its time-out at which a probe counts as not answering: the executor's own way back is in it."""
 ROUND_MINIMUM = 5
 """Evaluations of the hypothesis in a baseline, unless the experiment is a stock file."""
+WARM_UP = 1.0
+"""Seconds of load before a baseline whose hypothesis reads the load: its first look must find requests. They are not judged."""
 EXPOSURE = 5.0
 """Seconds that counting who served may take."""
 
@@ -112,7 +114,18 @@ class Machine:
         assert self.experiment.load is not None
         self._load_on = True
         began = e.LoadBegan(at=seen.at, generator=seen.generator, endpoint=self.experiment.load.endpoint, url=seen.url)
-        return [w.Write(event=began), *self._begin_baseline(max(seen.at, seen.generator.on))]
+        commands: list[w.Command] = [w.Write(event=began)]
+        on = max(seen.at, seen.generator.on)
+        if not self._watches_load():
+            return commands + self._begin_baseline(on)
+        self._waiting_for = "warm"
+        self._wake["warm"] = on + nanoseconds(WARM_UP)
+        return commands
+
+    def _watches_load(self) -> bool:
+        """Whether the hypothesis reads the load, whose window is empty at first."""
+        hypothesis = self.experiment.steady_state
+        return hypothesis is not None and any(isinstance(probe.provider, LoadProvider) for probe in hypothesis.probes)
 
     def _on_loaddown(self, seen: w.LoadDown) -> list[w.Command]:
         expected = self._waiting_for == "drain"
@@ -228,6 +241,9 @@ class Machine:
                 del self._wake[name]
                 commands += getattr(self, "_due_" + name.partition(":")[0].replace(" ", "_"))(now, name.partition(":")[2])
         return commands
+
+    def _due_warm(self, now: int, _: str) -> list[w.Command]:
+        return self._begin_baseline(now)
 
     def _due_baseline(self, now: int, _: str) -> list[w.Command]:
         """The baseline's time is over: wait for what is still out, then look at it."""

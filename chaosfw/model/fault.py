@@ -15,7 +15,7 @@ from chaosfw.model.struct import Json, Noun
 
 
 class UndoState(enum.StrEnum):
-    """``prepared → armed → in → healing → closed``; ``stuck`` can go back to ``healing`` (protocols/heal.md)."""
+    """``prepared → armed → in → healing → closed``; ``stuck`` can go back to ``healing`` (docs/protocols/heal.md)."""
 
     prepared = "prepared"
     armed = "armed"
@@ -29,7 +29,7 @@ Ending = Literal["never-applied", "restored", "by-other", "superseded", "gone", 
 
 
 class Undo(Noun, frozen=True, kw_only=True):
-    """How to put one object back. ``before`` is b, ``ours`` is i of protocols/heal.md; their shape is the FaultKind's own."""
+    """How to put one object back. ``before`` is b, ``ours`` is i of docs/protocols/heal.md; their shape is the FaultKind's own."""
 
     id: str
     run: str

@@ -1,7 +1,7 @@
 """
 Load as data: what is sent where, how fast, for how long; and the one sample that every generator must produce.
 
-Open model: request ``n`` is *due* at its intended instant whether or not earlier ones came back (protocols/measuring.md).
+Open model: request ``n`` is *due* at its intended instant whether or not earlier ones came back (docs/protocols/measuring.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Verdict, safety, and what they rest on: claims, findings, conditions (protocols/verdict.md)."""
+"""Verdict, safety, and what they rest on: claims, findings, conditions (docs/protocols/verdict.md)."""
 
 from __future__ import annotations
 

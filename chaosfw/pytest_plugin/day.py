@@ -172,6 +172,8 @@ class Day:
         """Everything down, then the report, then the exit code."""
         if self._session is not None:
             self._session.close()
+        if self.config.option.collectonly:
+            return
         if self.is_worker or self._folder is None:
             if self._declared and not self.is_worker and not self.only_plan and exitstatus in (0, 5):
                 self._exit = session.exitstatus = INCONCLUSIVE

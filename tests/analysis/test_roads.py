@@ -1,4 +1,4 @@
-"""The roads to a false green and to a false red (protocols/verdict.md), each with three seeds."""
+"""The roads to a false green and to a false red (docs/protocols/verdict.md), each with three seeds."""
 
 from __future__ import annotations
 

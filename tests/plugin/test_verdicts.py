@@ -303,3 +303,33 @@ def stock_file() -> dict[str, object]:
         "pauses": {"after": 1},
     }
     return {"title": "stock", "steady-state-hypothesis": {"title": "up", "probes": [ready]}, "method": [kill], "rollbacks": []}
+
+
+def test_a_hypothesis_may_watch_the_load_itself(workspace: Workspace) -> None:
+    """cf.availability and cf.latency as probes: evidence from the first look on."""
+    workspace.experiments(
+        """
+@cf.experiment(
+    base.but(
+        "watched",
+        k8s.kill(web, count=1),
+        steady_state=cf.Hypothesis("users are served", cf.availability("95%"), cf.latency(p95="900ms"), cf.tcp("shop"), web.available()),
+    )
+)
+def test_kill(chaos: cf.Chaos) -> None:
+    chaos.run()
+"""
+    )
+    ran = workspace.run()
+
+    assert ran.code == 0, ran.output
+    assert {probe["unknown"] for probe in ran.record()["probes"]} == {0}
+
+
+def test_collecting_only_is_green(workspace: Workspace) -> None:
+    workspace.experiments('@cf.experiment(base.but("killed", k8s.kill(web, count=1)))\ndef test_it(chaos):\n    chaos.run()\n')
+
+    ran = workspace.run("--collect-only")
+
+    assert ran.code == 0, ran.output
+    assert not (workspace.path / "reports").exists()

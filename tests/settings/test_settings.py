@@ -125,7 +125,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         "environments.staging.limits is 3: a table was expected",
         "environments.real.server is missing: the API server that context 'prod' must really point at",
         "defaults.baseline is 'soon': a duration such as '20s', '1m30s' or '300ms' was expected",
-        "unknown defaults.lats: did you mean 'lasts'? Known: baseline, lasts, stable_for, mitigate_within, recover_within, probe_every",
+        "unknown defaults.lats: did you mean 'lasts'? Known: baseline, lasts, stable_for, recover_within, probe_every",
     )
 
 

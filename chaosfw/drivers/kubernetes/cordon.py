@@ -158,7 +158,7 @@ class ZoneDrain(Drain):
 
 
 def put_back(cluster: Cluster, record: UndoRecord, *, epoch: int) -> Reverted:
-    """One attempt to make a node as it was, by the rules of protocols/heal.md 7 to 11."""
+    """One attempt to make a node as it was, by the rules of docs/protocols/heal.md 7 to 11."""
     undo = record.undo
     node = cluster.find(nodes.path(undo.subject.name))
     if node is None or (undo.subject.uid and look.uid_of(node) != undo.subject.uid):

@@ -32,7 +32,7 @@ PATCHES: Mapping[str, PatchForm] = {
     "application/apply-patch+yaml": "apply",
     "application/apply-patch+json": "apply",
 }
-_EXEC = 'the embedded control plane of the sandbox does not run commands in containers yet; use control_plane = "kubernetes" for exec'
+_EXEC = "the embedded control plane of the sandbox does not run commands in containers yet"
 
 
 class Exchange:
