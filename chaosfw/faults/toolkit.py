@@ -29,6 +29,8 @@ def toolkit(
 
     It names its ``undo`` (one or more of these), or says that it ``self_heals``.
 
+    Further keyword arguments are the function's; those that have a name of ours (``name``, ``timeout`` …) go into ``arguments``.
+
     ``proof`` is a probe that must hold while the fault is in; without one, nothing proves the effect and the verdict can not
     be *held*. Functions that chaosfw knows (chaosk8s kills, cordons, drains) bring their own way back and their own proof.
     """

@@ -55,6 +55,8 @@ class UndoRecord(Noun, frozen=True, kw_only=True):
     epoch: int = 0
     by: str = ""
     reason: str = ""
+    was: UndoState | None = None
+    """Where it stood when the first healer took it: a healer that dies half-way must not make the next one forget that."""
 
 
 class Bound(Noun, frozen=True, kw_only=True):

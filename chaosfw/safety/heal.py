@@ -7,6 +7,7 @@ others. It never decides whether the run was good; it only does, records and say
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -23,6 +24,9 @@ PATIENCE = 30.0
 """Seconds that one record is tried before it is stuck; a later heal tries again."""
 PAUSE = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds between tries: capped back-off."""
+
+PASSING = re.compile(r"^EnvironmentTrouble\b|gave no answer within|^Answered: (409|429|5\d\d)\b")
+"""Errors of a caller after which trying again can help."""
 
 Told = Callable[[UndoRecord, str], None]
 
@@ -48,9 +52,10 @@ def heal(
     for record in ledger.open():
         if not record.undo.run.startswith(runs):
             continue
+        was = record.was or record.state
         ended = _one(
-            but(record, state=UndoState.healing, epoch=epoch, by=by),
-            record,
+            but(record, state=UndoState.healing, epoch=epoch, by=by, was=was),
+            but(record, state=was),
             caller=caller,
             clock=clock,
             told=told,
@@ -97,7 +102,7 @@ def _is_proven(caller: Caller, record: UndoRecord) -> bool:
 
 def _may_pass(trouble: ChaosfwError) -> bool:
     """Whether trying again can help: an environment that is away comes back, a driver's own error does not."""
-    return any(word in trouble.message for word in ("EnvironmentTrouble", "no answer within", "429", "409", "500", "503"))
+    return PASSING.search(trouble.message) is not None
 
 
 def _write(ledger: Ledger, record: UndoRecord, what: str, told: Told) -> None:

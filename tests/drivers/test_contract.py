@@ -1,6 +1,6 @@
 """
 One contract for every FaultKind of the catalogue: it names exactly what it hits, proves what it did, and puts back what is
-still its own. Against a real sandbox; protocols/heal.md has the rules.
+still its own. Against a real sandbox; docs/protocols/heal.md has the rules.
 """
 
 from __future__ import annotations

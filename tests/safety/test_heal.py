@@ -148,3 +148,31 @@ def test_heal_first_record_later_when_the_disk_is_full(tmp_path: Path) -> None:
 
     assert (left, answers.asked) == (0, ["b", "a"])
     assert all("NOT recorded" in word for word in words)
+
+
+def test_a_healer_that_died_half_way_does_not_make_the_next_one_forget(tmp_path: Path) -> None:
+    """The revert is told where the record stood before anybody began to heal it."""
+    ledger = ledger_with(tmp_path, "a")
+    ledger.advance(UndoRecord(undo=ledger.open()[0].undo, state=UndoState.in_))
+    healed(ledger, Answers(a=lambda attempt: Reverted(ending=None, what="died here")))
+    seen: list[str] = []
+
+    class Listening(Answers):
+        def kind(self, kind: str, verb: str, data: Json, *, timeout: float) -> Json:
+            if verb == "revert":
+                seen.append(data["record"]["state"])
+            return super().kind(kind, verb, data, timeout=timeout)
+
+    healed(ledger, Listening())
+
+    assert seen == ["in"]
+
+
+def test_a_number_in_a_name_is_no_reason_to_try_again(tmp_path: Path) -> None:
+    def broken(attempt: int) -> Reverted:
+        raise DriverError("DriverError: pod web-500 is on fire")
+
+    answers = Answers(a=broken)
+    healed(ledger_with(tmp_path, "a"), answers)
+
+    assert answers.tries["a"] == 1

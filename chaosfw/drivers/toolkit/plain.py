@@ -74,7 +74,9 @@ class Plain:
                 return Reverted(ending=None, what="its rollbacks are still being played", retry=True)
             self._playing.add(key)
         try:
-            return self._put_back(record.undo, again=key in self._begun or record.state in (UndoState.healing, UndoState.stuck))
+            return self._put_back(
+                record.undo, again=key in self._begun or record.was is not None or record.state in (UndoState.healing, UndoState.stuck)
+            )
         finally:
             self._playing.discard(key)
 
