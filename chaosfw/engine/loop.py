@@ -154,7 +154,7 @@ class Loop:
             case w.Prove(index=index):
                 self._prove(index)
             case w.MarkIn(index=index):
-                self._mark_in(index)
+                self._moved(index, UndoState.in_)
             case w.StartLoad():
                 self._in_thread(self._start_load)
             case w.StopLoad():
@@ -204,6 +204,9 @@ class Loop:
         self._put(w.Prepared(at=self._now(), index=index, records=records))
 
     def _call(self, index: int) -> None:
+        """From the record's ``armed`` on, whoever heals must expect that the call was made."""
+        if not self._moved(index, UndoState.armed):
+            return
         action = self.machine.plan.bound[index].action
         call = ProviderCall(
             name=action.name, provider=action.provider, configuration=action.configuration, secrets=action.secrets, probe=False
@@ -224,15 +227,17 @@ class Loop:
 
         self.tools.reader.submit(KindCall(kind=bound.fault, verb="bitten", data=to_json(bound)), then)
 
-    def _mark_in(self, index: int) -> None:
+    def _moved(self, index: int, state: UndoState) -> bool:
+        """Moves an action's undo records on, durably; False (and a stop) when the ledger can not be written."""
         for undo in self.machine.plan.bound[index].undo:
-            record = UndoRecord(undo=undo, state=UndoState.in_, epoch=self.tools.lock.epoch)
+            record = UndoRecord(undo=undo, state=state, epoch=self.tools.lock.epoch)
             try:
                 self.tools.ledger.advance(record)
             except ChaosfwError as trouble:
                 self.stop(f"the ledger can not be written: {trouble.message}")
-                return
+                return False
             self._put(w.UndoStepped(at=self._now(), record=record))
+        return True
 
     def _start_load(self) -> None:
         load, endpoint = self.machine.experiment.load, self.tools.endpoint

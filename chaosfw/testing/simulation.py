@@ -176,6 +176,7 @@ class _Simulation:
                 self.out.records.update({record.undo.id: record for record in records})
                 self._later(0.001, lambda at: w.Prepared(at=at, index=index, records=records))
             case w.Call(index=index):
+                self._move(index, UndoState.armed)
                 self._later(
                     world.call_takes, lambda at: w.CallAnswered(at=at, index=index, ok=not world.call_fails, error=world.call_fails)
                 )

@@ -48,7 +48,8 @@ def test_undo_records_are_durable_before_the_call_and_in_after_the_proof() -> No
             for event in out.events
             if (isinstance(event, e.UndoMoved) and event.record.undo.id == mine) or getattr(event, "index", None) == index
         ]
-        assert order.index("prepared") < order.index("CallBegan") < order.index("Proved") < order.index("in") < order.index("closed")
+        steps = ["prepared", "CallBegan", "armed", "Proved", "in", "closed"]
+        assert [order.index(step) for step in steps] == sorted(order.index(step) for step in steps)
 
 
 def test_an_effect_that_never_shows_halts_and_heals() -> None:
