@@ -127,7 +127,7 @@ def limits(
     return Limits(**made, protect=tuple(protect), budget=None)
 
 
-def experiment(what: Experiment | Callable[..., Experiment], *, environment: str = "") -> Callable[[F], F]:
+def experiment(what: Experiment | Callable[..., Experiment]) -> Callable[[F], F]:
     """
     Declares the experiment of a test: a value, or a function of the test's own parameters.
 
@@ -137,7 +137,7 @@ def experiment(what: Experiment | Callable[..., Experiment], *, environment: str
         raise UsageError(f"@cf.experiment takes an Experiment or a function that makes one, not {type(what).__name__}")
 
     def mark(test: F) -> F:
-        setattr(test, ATTRIBUTE, (what, environment))
+        setattr(test, ATTRIBUTE, what)
         return test
 
     return mark

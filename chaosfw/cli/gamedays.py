@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from pathlib import Path
 
 from chaosfw.assembly.chaos import report_paths
 from chaosfw.errors import UsageError
@@ -14,7 +15,9 @@ from chaosfw.store.folder import GameDayFolder
 
 def plan(given: argparse.Namespace) -> int:
     """``pytest --chaos-plan`` in a process of its own; its exit code is ours."""
-    arguments = [one for one in given.pytest if one != "--"] or ["experiments/"]
+    arguments = [one for one in given.pytest if one != "--"]
+    if not any(Path(one.partition("::")[0]).exists() for one in arguments):
+        arguments.append("experiments/")
     return subprocess.run([sys.executable, "-m", "pytest", "--chaos-plan", *arguments], check=False).returncode
 
 

@@ -27,8 +27,8 @@ def up(given: argparse.Namespace) -> int:
     print(f"sandbox up: {directory}")
     for name, value in sorted(sandbox.env(directory).items()):
         print(f"  {name}={value}")
-    print("use it:  eval $(chaosfw sandbox env)   then kubectl, chaos, pytest experiments/")
-    print("end it:  chaosfw sandbox down")
+    print(f"use it:  eval $(chaosfw sandbox env {directory})   then kubectl, chaos, pytest experiments/")
+    print(f"end it:  chaosfw sandbox down {directory}")
     return 0
 
 

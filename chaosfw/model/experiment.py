@@ -50,7 +50,6 @@ class Experiment(Noun, frozen=True, kw_only=True):
     defaults: tuple[str, ...] = ()
     """Names of fields that nobody wrote: shown as defaults in plan and report."""
     configuration: dict[str, Json] = {}
-    environment: str = ""
 
     @property
     def actions(self) -> tuple[Action, ...]:

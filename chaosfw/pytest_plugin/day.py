@@ -249,10 +249,9 @@ def experiment_of(item: pytest.Item) -> ExperimentNoun:
     """What a test declared, with its own parameters. Raises UsageError for a test without ``@cf.experiment``."""
     if (ready := getattr(item, "chaos_experiment", None)) is not None:
         return ready  # type: ignore[no-any-return]
-    declared = getattr(getattr(item, "obj", None), ATTRIBUTE, None)
-    if declared is None:
+    what = getattr(getattr(item, "obj", None), ATTRIBUTE, None)
+    if what is None:
         raise UsageError(f"{item.nodeid} takes the fixture chaos without an experiment", hint="put @cf.experiment(…) above it")
-    what, _environment = declared
     made = what if isinstance(what, Experiment) else _called(what, item)
     if not isinstance(made, Experiment):
         raise UsageError(f"{item.nodeid}: {what.__name__}() made {type(made).__name__}, an Experiment was expected")

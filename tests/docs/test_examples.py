@@ -61,8 +61,7 @@ def blocks(language: str) -> list[Block]:
     return found
 
 
-def noun_of(declared: Any) -> ExperimentNoun:
-    what, _environment = declared
+def noun_of(what: Any) -> ExperimentNoun:
     made = what if isinstance(what, Experiment) else what("zone-a")
     assert isinstance(made, Experiment)
     return made.noun
