@@ -333,3 +333,23 @@ def test_collecting_only_is_green(workspace: Workspace) -> None:
 
     assert ran.code == 0, ran.output
     assert not (workspace.path / "reports").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["-n", "2"], ["--reruns", "1"]], ids=str)
+def test_what_deviates_is_never_green_whatever_hides_it(workspace: Workspace, arguments: list[str]) -> None:
+    """Not with an xfail mark, not under xdist, not with a rerun plugin."""
+    workspace.experiments(
+        """
+import pytest
+
+@pytest.mark.xfail
+@cf.experiment(base.but("deviates", k8s.kill(web, count=1)))
+def test_kill(chaos: cf.Chaos) -> None:
+    outcome = chaos.run()
+    assert outcome.load.lost > 10_000
+"""
+    )
+    ran = workspace.run(*arguments)
+
+    assert ran.code == 1, ran.output
+    assert set(ran.verdicts()) == {"deviated"}
