@@ -218,12 +218,14 @@ class _Simulation:
         rate, on = self.plan.experiment.load.rate, self.load_on
         due = int((self.now - on) * rate / 1e9)
         made = []
-        pods = len(self.world.pods)
+        pods, late, pack = len(self.world.pods), nanoseconds(self.world.latency), SAMPLE.pack
+        called = self.called if self.called is not None else self.now
+        first, last = (called + nanoseconds(edge) for edge in self.world.bad)
         for number in range(due):
             at = on + int(number * 1e9 / rate)
-            bad = self._within(self.world.bad, at)
-            outcome = Outcome.refused if bad else Outcome.ok
-            marker = NO_MARKER if bad else number % pods
-            made.append(SAMPLE.pack(number, at, at + nanoseconds(self.world.latency), 0 if bad else 200, marker, outcome, 0, 0, 64))
+            if first <= at < last:
+                made.append(pack(number, at, at + late, 0, NO_MARKER, Outcome.refused, 0, 0, 64))
+            else:
+                made.append(pack(number, at, at + late, 200, number % pods, Outcome.ok, 0, 0, 64))
         self.out.samples = b"".join(made)
         return Seal(count=due, sha256=hashlib.sha256(self.out.samples).hexdigest(), off=self.now, due=due, markers=self.world.pods)
