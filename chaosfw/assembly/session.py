@@ -58,8 +58,6 @@ class Session:
     _companion: Companion | None = None
     _nursery: Nursery | None = None
     _loads: list[tuple[int, str]] = field(default_factory=list)
-    _interrupts: int = 0
-    _stop: Callable[[str], None] | None = None
 
     # -- life -----------------------------------------------------------------------------------------------------------
 

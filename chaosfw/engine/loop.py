@@ -86,6 +86,7 @@ class Loop:
     _drift: int | None = None
     _beaten: int = 0
     _heal_thread: threading.Thread | None = None
+    _load_thread: threading.Thread | None = None
 
     def run(self) -> None:
         self._put(w.Begin(at=self._now()))
@@ -94,6 +95,15 @@ class Loop:
                 self._perform(command)
         if self._heal_thread is not None:
             self._heal_thread.join()
+        self._end_late_load()
+
+    def _end_late_load(self) -> None:
+        """A run that was stopped while its load was still starting must not leave that load to the next one."""
+        if self._load_thread is not None:
+            self._load_thread.join()
+        if self._load is not None:
+            self._load.kill()
+            self._load = None
 
     def stop(self, reason: str) -> None:
         """Heal now, for this reason."""
@@ -156,7 +166,7 @@ class Loop:
             case w.MarkIn(index=index):
                 self._moved(index, UndoState.in_)
             case w.StartLoad():
-                self._in_thread(self._start_load)
+                self._load_thread = self._in_thread(self._start_load)
             case w.StopLoad():
                 self._stop_load()
             case w.CountServed(since=since):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from chaosfw.engine.machine import Machine
 from chaosfw.errors import LedgerDamaged
 from chaosfw.model.event import AnyEvent, Halted
 from chaosfw.model.fault import Proof, Reverted, UndoRecord, UndoState
+from chaosfw.model.load import Endpoint, Generator, Load
 from chaosfw.model.struct import Json, to_json
 from chaosfw.ports import Answer, KindCall, ProviderCall
 from chaosfw.safety.ledger import LedgerFile
@@ -68,6 +70,57 @@ class Lines:
 
     def release(self) -> None:
         return
+
+
+class SlowLoad:
+    """ports.LoadDriver and its run: starts only when the test says so, and remembers that it was killed."""
+
+    name = "slow"
+    generator = Generator(name="slow", version="1", on=0)
+
+    def __init__(self) -> None:
+        self.starting = threading.Event()
+        self.may_start = threading.Event()
+        self.killed = False
+
+    def start(self, load: Load, *, at: Endpoint, out: Path) -> SlowLoad:
+        self.starting.set()
+        assert self.may_start.wait(10)
+        return self
+
+    def kill(self) -> tuple[int, ...]:
+        self.killed = True
+        return ()
+
+
+def test_a_load_that_comes_up_after_the_stop_is_ended_with_the_run(tmp_path: Path) -> None:
+    """Stopped while the generator starts: nothing of it is left to the next experiment."""
+    ledger, slow = LedgerFile(tmp_path), SlowLoad()
+    executor, lines = Instant(ledger), Lines()
+    tools = Tools(
+        clock=SYSTEM,
+        journal=lines,
+        ledger=ledger,
+        lock=lines,
+        writer=executor,
+        reader=executor,
+        healer=lambda: executor,
+        exposure=lambda since: ({}, ""),
+        load=slow,  # type: ignore[arg-type]  # only what a run that never gets going needs
+        endpoint=Endpoint(name="web", url="http://made-up"),
+        window=lambda run: None,  # type: ignore[arg-type,return-value]
+    )
+    loop = Loop(Machine(plan_of()), tools)
+    runner = threading.Thread(target=loop.run)
+    runner.start()
+    assert slow.starting.wait(10)
+
+    loop.stop("stopped early")
+    slow.may_start.set()
+    runner.join(10)
+
+    assert not runner.is_alive()
+    assert slow.killed
 
 
 def run(ledger: LedgerFile) -> tuple[Instant, Lines]:
