@@ -16,6 +16,7 @@ import numpy as np
 
 from chaosfw.analysis import budget, evidence, objectives, outages, recovery, windows
 from chaosfw.analysis.samples import MISSING, UNKNOWN, Bools, Bytes, Ints, Series, grades, raw, series
+from chaosfw.analysis.segments import segments
 from chaosfw.analysis.story import Story, read
 from chaosfw.model.event import (
     AnyEvent,
@@ -90,6 +91,7 @@ def _told(story: Story, opened: RunOpened, *, sealed: bool) -> Record:
         suspended=sum(one.seconds for one in story.all(Suspended)),
         suppressed=opened.suppressed,
         marks=_marks(story),
+        segments=segments(story),
         body=body.how if body else "never-ran",
         body_message=body.message if body else "",
         audited=audit is not None,

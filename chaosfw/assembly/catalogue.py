@@ -7,6 +7,7 @@ Third parties add kinds by the entry point group ``chaosfw.faults``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
@@ -18,6 +19,7 @@ from chaosfw.drivers.kubernetes.audit import KubernetesAuditor
 from chaosfw.drivers.kubernetes.cluster import here
 from chaosfw.drivers.kubernetes.cordon import Cordon, Drain, ZoneDrain
 from chaosfw.drivers.kubernetes.kill import Kill
+from chaosfw.drivers.kubernetes.sight import Sights
 from chaosfw.drivers.toolkit import calls
 from chaosfw.drivers.toolkit.plain import Plain
 from chaosfw.errors import UsageError
@@ -26,6 +28,7 @@ from chaosfw.model.environment import Environment
 from chaosfw.model.fault import Bound, Undo, UndoRecord
 from chaosfw.model.struct import Json, to_json
 from chaosfw.ports import FaultKind, KindCall, ProviderCall
+from chaosfw.timing import SYSTEM
 
 PLAIN = Plain()
 WARM = (
@@ -97,6 +100,19 @@ def _facts(kind: str, data: Json) -> Json:
     return to_json(look.facts(here()))
 
 
+def _see(kind: str, data: Json) -> Json:
+    """What the cluster was seen to do since a cursor; the first look starts the watches and has nothing to tell."""
+    cursor, told = _sights(os.environ.get("KUBECONFIG", "")).since(int(data["since"]))
+    return {"cursor": cursor, "saw": [to_json(one) for one in told]}
+
+
+@cache
+def _sights(kubeconfig: str) -> Sights:
+    found = Sights(here(), clock=SYSTEM)
+    found.open()
+    return found
+
+
 def _ping(kind: str, data: Json) -> Json:
     """The canary: the environment answers to these credentials."""
     return to_json(look.identity(here()))
@@ -109,6 +125,7 @@ _VERBS: dict[str, Callable[[str, Json], Json]] = {
     "healed": _healed,
     "snapshot": _snapshot,
     "facts": _facts,
+    "see": _see,
     "identity": _ping,
 }
 

@@ -315,6 +315,7 @@ class Chaos:
                 out=folder.path,
                 watchers=self.watchers,
                 started=self._load_started,
+                sees=bool(plan.environment.kubeconfig),
                 beat=self.session.beat,
             ),
         )

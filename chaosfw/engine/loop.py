@@ -47,6 +47,10 @@ GRANULE = 0.25
 """Longest wait, in seconds: how often the loop looks after the load, the watchdog and the clocks by itself."""
 SUSPEND = 100_000_000
 """Nanoseconds by which BOOTTIME may run ahead of MONOTONIC between two looks: more is a suspended machine."""
+FIRST_SIGHT = 10.0
+"""Seconds that the watches may take to start; without them the run goes on, and its report has no cluster events."""
+LAST_SIGHT = 2.0
+"""Seconds that the last look at what the environment did may take."""
 KILL_AFTER = 5.0
 """Seconds beyond its own time-out that a load may take to drain before it is killed."""
 
@@ -70,6 +74,8 @@ class Tools:
     watchers: tuple[Watcher, ...] = ()
     started: Callable[[LoadRun], None] = lambda run: None
     """Told about a load that runs, so that its process group is on record before anything is injected."""
+    sees: bool = False
+    """Whether the environment can be watched: then what it does is asked of ``reader`` all the time."""
     beat: Callable[[], str] = lambda: ""
     """A sign of life for the watchdog; words when something must make us halt."""
 
@@ -87,8 +93,11 @@ class Loop:
     _beaten: int = 0
     _heal_thread: threading.Thread | None = None
     _load_thread: threading.Thread | None = None
+    _cursor: int = 0
+    _seeing: threading.Event | None = None
 
     def run(self) -> None:
+        self._see(first=True)
         self._put(w.Begin(at=self._now()))
         while not self.machine.finished:
             for command in self.machine.step(self._next()):
@@ -96,6 +105,7 @@ class Loop:
         if self._heal_thread is not None:
             self._heal_thread.join()
         self._end_late_load()
+        self._see_the_last()
 
     def _end_late_load(self) -> None:
         """A run that was stopped while its load was still starting must not leave that load to the next one."""
@@ -136,6 +146,7 @@ class Loop:
         if now - self._beaten < GRANULE * 1e9:
             return
         self._beaten = now
+        self._see()
         if self._load is not None and not self._load.alive() and self.machine.phase is not Phase.judge:
             self._load_ended(self._load, died=True)
         if trouble := self.tools.beat():
@@ -180,6 +191,40 @@ class Loop:
         self.tools.journal.write(event, sync=sync)
         for watcher in self.tools.watchers:
             watcher.saw(event)
+
+    # -- what the environment does --------------------------------------------------------------------------------------
+
+    def _see(self, *, first: bool = False) -> None:
+        """Asks what the environment was seen to do, unless the last answer is still out. The first look is waited for."""
+        if not self.tools.sees or (self._seeing is not None and not self._seeing.is_set()):
+            return
+        self._seeing = answered = threading.Event()
+
+        def then(answer: Answer) -> None:
+            if not answer.error:
+                self._cursor = answer.value["cursor"]
+                for one in () if first else msgspec.convert(answer.value["saw"], list[e.ClusterSaw]):
+                    self._put(w.Saw(at=self._now(), told=one))
+            answered.set()
+
+        self.tools.reader.submit(KindCall(kind="", verb="see", data={"since": self._cursor}), then)
+        if first:
+            answered.wait(FIRST_SIGHT)
+
+    def _see_the_last(self) -> None:
+        """What was seen up to the end, and what had been told and not taken in when the machine finished."""
+        if self._seeing is None:
+            return
+        self._seeing.wait(LAST_SIGHT)
+        self._see()
+        self._seeing.wait(LAST_SIGHT)
+        while not self._queue.empty():
+            seen = self._queue.get()
+            if isinstance(seen, w.Saw):
+                for command in self.machine.saw(seen.told):
+                    self._perform(command)
+
+    # -- calls ----------------------------------------------------------------------------------------------------------
 
     def _ask(self, number: int, probe: Probe) -> None:
         if isinstance(probe.provider, LoadProvider):

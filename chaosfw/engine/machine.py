@@ -21,6 +21,7 @@ from chaosfw.model.activity import Action, LoadProvider, Probe
 from chaosfw.model.event import Phase
 from chaosfw.model.fault import UndoState
 from chaosfw.model.plan import Plan
+from chaosfw.planning.foreign import concerns, why_foreign
 from chaosfw.timing import nanoseconds
 
 PROOF_EVERY = 0.1
@@ -224,6 +225,18 @@ class Machine:
             return []
         self._wake.pop("served", None)
         return [w.Write(event=e.Exposed(at=seen.at, served=seen.served, how=seen.how)), *self._begin_inject(seen.at)]
+
+    def _on_saw(self, seen: w.Saw) -> list[w.Command]:
+        return self.saw(seen.told)
+
+    def saw(self, told: e.ClusterSaw) -> list[w.Command]:
+        """What to write about a sighting; asked for those as well that were told after the end."""
+        if told.subject is not None and told.subject.namespace and not concerns(self.plan, told.subject):
+            return []
+        commands: list[w.Command] = [w.Write(event=told)]
+        if why := why_foreign(told, self.plan, called=self.touched):
+            commands.append(w.Write(event=e.Contaminated(at=told.at, reason=why)))
+        return commands
 
     def _on_stop(self, seen: w.Stop) -> list[w.Command]:
         return self._stop(seen.at, seen.reason)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chaosfw.model.activity import Probe
-from chaosfw.model.event import AnyEvent, Phase
+from chaosfw.model.event import AnyEvent, ClusterSaw, Phase
 from chaosfw.model.fault import Proof, UndoRecord
 from chaosfw.model.load import Generator, Seal
 from chaosfw.model.struct import Json
@@ -105,6 +105,13 @@ class Served(Input):
 
     served: dict[str, int]
     how: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saw(Input):
+    """Something that the environment was seen to do, at its own ``told.at``."""
+
+    told: ClusterSaw
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,27 @@ class Phase(enum.StrEnum):
     audit = "audit"
 
 
+class Sight(enum.StrEnum):
+    """What a watch of the environment can see happen."""
+
+    created = "created"
+    scheduled = "scheduled"
+    started = "started"
+    ready = "ready"
+    not_ready = "not-ready"
+    terminating = "terminating"
+    gone = "gone"
+    cordoned = "cordoned"
+    uncordoned = "uncordoned"
+    node_lost = "node-lost"
+    node_back = "node-back"
+    deployed = "deployed"
+    """The template of a workload changed."""
+    scaled = "scaled"
+    autoscaled = "autoscaled"
+    """The wanted replicas changed, and an autoscaler owns them."""
+
+
 class Event(Noun, frozen=True, kw_only=True):
     """``at``: ns CLOCK_MONOTONIC."""
 
@@ -169,11 +190,17 @@ class Suspended(Event, frozen=True, kw_only=True):
 
 
 class ClusterSaw(Event, frozen=True, kw_only=True):
-    """Something that the environment told about itself: a label on the timeline, never evidence."""
+    """
+    Something that the environment told about itself, at the instant at which a watch delivered it: drawn on the time axis, the
+    ends of the recovery's segments, and how foreign hands are noticed. Never evidence for a claim.
+    """
 
     what: str
+    """In words: ``pod myapp-7c9 was scheduled``."""
     subject: Target | None = None
-    reason: str = ""
+    reason: Sight | None = None
+    of: str = ""
+    """The workload that the subject belongs to, or is: ``deployment shop/myapp``."""
 
 
 class BodyEnded(Event, frozen=True, kw_only=True):

@@ -150,6 +150,16 @@ class Mark(Noun, frozen=True, kw_only=True):
     kind: str
 
 
+class Segment(Noun, frozen=True, kw_only=True):
+    """One stretch of a recovery, as the environment itself told it: ``detect``, ``evict``, ``schedule``, ``start`` or ``ready``."""
+
+    name: str
+    seconds: float | None
+    """Beyond the end of the segment before it; None: its end was not seen."""
+    until: float | None
+    """Seconds from the fault's call to the end of the segment."""
+
+
 class Price(Noun, frozen=True, kw_only=True):
     """What the run cost of the error budget, as shares; low and high because unknowns count once as good and once as bad."""
 
@@ -278,6 +288,8 @@ class Record(Noun, frozen=True, kw_only=True):
     fault_end: int | None = None
     """End of the time in which the fault is in."""
     recovery: tuple[Recovery, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    """Of the pods that were lost, in order; empty where none was, or where the environment can not be watched."""
     price: Price | None = None
     served: dict[str, int] = {}
     undo: tuple[UndoRecord, ...] = ()

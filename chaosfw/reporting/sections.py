@@ -296,7 +296,7 @@ def _objective(record: Record, one: ObjectiveLine) -> tuple[Cell, ...]:
 
 
 def _recovery(record: Record) -> Section | None:
-    if not record.recovery and not record.outages and not record.possible:
+    if not record.recovery and not record.outages and not record.possible and not record.segments:
         return None
     tables = []
     if record.recovery:
@@ -306,8 +306,35 @@ def _recovery(record: Record) -> Section | None:
     for caption, outages in (("Outages, certain", record.outages), ("Outages, if every unknown request was bad", record.possible)):
         if outages and (caption.endswith("certain") or outages != record.outages):
             tables.append(_outages(record, outages, caption=caption))
+    if record.segments:
+        tables.append(_segments(record))
     lead = "" if record.outages else "Nothing left its steady state after the fault, as far as the load and the probes could see."
     return Section(slug="recovery", title="Outages and recovery", lead=lead, tables=tuple(tables))
+
+
+SEGMENTS = {
+    "detect": "the cluster showed that something was wrong",
+    "evict": "every lost pod was told to end",
+    "schedule": "every replacement had a node",
+    "start": "its containers ran",
+    "ready": "it was ready",
+}
+
+
+def _segments(record: Record) -> Table:
+    """The cluster's own words; beside the load's, which are above."""
+    rows = tuple(
+        (
+            Cell(text=one.name),
+            Cell(text=f"until {SEGMENTS.get(one.name, one.name)}"),
+            Cell(text="not seen" if one.seconds is None else figures.seconds(one.seconds), tone="unknown" if one.seconds is None else ""),
+            Cell(text=figures.NONE if one.until is None else figures.signed(one.until, digits=2)),
+        )
+        for one in record.segments
+    )
+    profile = record.plan.environment.profile if record.plan else ""
+    caption = "Recovery of the lost pods by segment, as the cluster told it" + (f" (measured, time profile {profile})" if profile else "")
+    return Table(caption=caption, head=("Segment", "What it is", "Took", "Ended, after the fault"), rows=rows, numeric=frozenset((2, 3)))
 
 
 def _recovered(record: Record, one: Recovery) -> tuple[Cell, ...]:

@@ -19,6 +19,8 @@ TOP = 6
 LETTER = 6.1
 """Width of one letter at the axis' font size: whether a word fits."""
 
+CLOSE = 3.2 * LETTER
+"""Distance below which two numbers of the events' lane would touch."""
 MOST_MARKS = 20
 MOST_LANES = 6
 
@@ -418,13 +420,31 @@ def _events(canvas: _Canvas, record: Record) -> tuple[Note, ...]:
     if not shown:
         return ()
     top = canvas.lane("Events", 18)
-    for number, one in enumerate(shown, start=1):
-        x = canvas.x(one.at)
-        canvas.path(f"event {one.kind}", f"M{x:.1f} {top:.1f}v4", f"{_signed(canvas, one.at)}: {figures.short(one.what)}")
-        canvas.text("tick", x, top + 14, str(number), anchor="middle")
+    for one in shown:
+        canvas.path(f"event {one.kind}", f"M{canvas.x(one.at):.1f} {top:.1f}v4", f"{_exact(canvas, one.at)}: {figures.short(one.what)}")
+    for first, last in _crowds([canvas.x(one.at) for one in shown]):
+        middle = (canvas.x(shown[first].at) + canvas.x(shown[last].at)) / 2
+        canvas.text("tick", middle, top + 14, f"{first + 1}–{last + 1}" if last > first else f"{first + 1}", anchor="middle")
     return tuple(
-        Note(number=str(number), when=_signed(canvas, one.at), what=figures.short(one.what)) for number, one in enumerate(shown, start=1)
+        Note(number=str(number), when=_exact(canvas, one.at), what=figures.short(one.what)) for number, one in enumerate(shown, start=1)
     )
+
+
+def _crowds(xs: Sequence[float]) -> list[tuple[int, int]]:
+    """First and last of those that stand too close for a number each."""
+    found: list[tuple[int, int]] = []
+    for number, x in enumerate(xs):
+        if found and x - xs[found[-1][1]] < CLOSE:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return found
+
+
+def _exact(canvas: _Canvas, at: int) -> str:
+    """To 10 ms near the fault, where a cluster does many things at once."""
+    after = (at - canvas.zero) / 1e9
+    return figures.signed(after, digits=2 if abs(after) < 10 else 1)
 
 
 def _few(marks: Sequence[Mark]) -> list[Mark]:

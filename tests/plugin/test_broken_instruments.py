@@ -6,6 +6,7 @@ import json
 import os
 import signal
 
+from chaosfw.drivers.kubernetes.cluster import Cluster
 from chaosfw.sandbox import public as sandbox
 from tests.plugin.conftest import Workspace
 from tests.plugin.test_way_back import DEADLINE, in_phase, journal_of
@@ -64,3 +65,20 @@ def test_two(chaos: cf.Chaos) -> None:
     assert "no sandbox runs at" in ran.output
     assert "chaosfw sandbox up" in ran.output
     assert "Traceback" not in ran.output
+
+
+def test_a_deploy_in_the_middle_is_named_and_nothing_is_claimed(workspace: Workspace, cluster: sandbox.Sandbox) -> None:
+    """Whatever is seen after somebody's deploy may be the deploy's work: neither held nor deviated."""
+    workspace.experiments('@cf.experiment(base.but("lost", k8s.kill(web, count=1), lasts="8s"))\ndef test_it(chaos):\n    chaos.run()\n')
+    api, path = Cluster(str(cluster.kubeconfig)), "/apis/apps/v1/namespaces/shop/deployments/myapp"
+    runner = workspace.start()
+    in_phase(workspace, "hold")
+
+    api.patch(path, {"spec": {"template": {"metadata": {"annotations": {"somebody": "deploys"}}}}})
+    output, _ = runner.communicate(timeout=DEADLINE)
+    api.patch(path, {"spec": {"template": {"metadata": {"annotations": {"somebody": None}}}}})
+
+    assert runner.returncode == 10, output
+    (line,) = json.loads((workspace.path / "reports" / "latest" / "gameday.json").read_text())["runs"]
+    assert (line["verdict"], line["safety"]) == ("inconclusive", "clean")
+    assert "myapp was deployed: its template changed, and not by this run" in " ".join(line["reasons"]) + line["sentence"]

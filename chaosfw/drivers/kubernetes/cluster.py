@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,6 +24,9 @@ from chaosfw.model.struct import Json
 Object = dict[str, Any]
 TIMEOUT = 5.0
 """Seconds that one request may take: an API server that needs longer is not one to hold a fault on."""
+
+WATCH = 300
+"""Seconds after which the server is asked to end a watch, so that one that hangs is noticed."""
 
 
 class Answered(DriverError):
@@ -60,6 +63,38 @@ class Cluster:
             if not page.get("metadata", {}).get("continue"):
                 break
         return found
+
+    def listed(self, path: str) -> tuple[list[Object], str]:
+        """All items of a list in one answer, and the version from which a watch goes on."""
+        answer = self.get(path)
+        return answer.get("items") or [], str(answer.get("metadata", {}).get("resourceVersion", ""))
+
+    def watch(self, path: str, *, since: str) -> Iterator[tuple[str, Object]]:
+        """
+        Changes from a version on, ``(ADDED, object)`` and the like, as they come; ends when the server ends it. Raises
+        EnvironmentTrouble when the server is silent for longer than it promised, Answered when the version has expired.
+        """
+        query = {"watch": "true", "resourceVersion": since, "allowWatchBookmarks": "true", "timeoutSeconds": str(WATCH)}
+        timeout = urllib3.Timeout(connect=TIMEOUT, read=WATCH + TIMEOUT)
+        try:
+            answer = self._pool.request(
+                "GET",
+                f"{self.server}{path}?{urlencode(query)}",
+                headers={"Accept": "application/json", **self._authorization()},
+                timeout=timeout,
+                retries=False,
+                preload_content=False,
+            )
+            with answer:
+                if answer.status >= 400:
+                    raise Answered(answer.status, _parsed(answer.data))
+                for line in answer:
+                    change = _parsed(line)
+                    if change.get("type") == "ERROR":
+                        raise Answered(int(change["object"].get("code", 410)), change["object"])
+                    yield str(change.get("type", "")), change.get("object") or {}
+        except (urllib3.exceptions.HTTPError, OSError) as trouble:
+            raise EnvironmentTrouble(f"watch {path}: the API server at {self.server} does not answer: {trouble}") from trouble
 
     def find(self, path: str) -> Object | None:
         """The object, or None where there is none."""

@@ -154,7 +154,7 @@ def facts(cluster: Cluster) -> Facts:
             PodFacts(
                 target=pod_target(pod, zones),
                 labels=pod["metadata"].get("labels") or {},
-                workload=_workload_words(pod),
+                workload=workload_words(pod),
                 ready=is_ready(pod),
             )
             for pod in found_pods
@@ -164,7 +164,7 @@ def facts(cluster: Cluster) -> Facts:
     )
 
 
-def _workload_words(pod: Object) -> str:
+def workload_words(pod: Object) -> str:
     """``deployment shop/myapp`` for a pod of its ReplicaSet: the template hash is the set's last part."""
     kind, name = owner(pod)
     if not kind:
