@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import sys
 import threading
@@ -90,10 +91,9 @@ class Session:
         for executor in (self._writer, self._reader, self._nursery):
             if executor is not None:
                 executor.close()
-        if self._companion is not None:
-            self._companion.dismiss()
+        alone = self._companion is None or self._companion.dismiss()
         if self.place is not None:
-            self._tidy(Path(self.place.environment.state))
+            self._tidy(Path(self.place.environment.state), alone=alone)
             self.place.close()
         self.place = self._writer = self._reader = self._companion = self._nursery = None
 
@@ -223,6 +223,7 @@ class Session:
             "KUBECONFIG": self.place.environment.kubeconfig,
             "PYTHONPATH": path,
             "PYTHONUNBUFFERED": "1",
+            "TMPDIR": str(self._temporary()),
             **bypass,
         }
 
@@ -232,10 +233,22 @@ class Session:
         logs.mkdir(parents=True, exist_ok=True)
         return logs / f"{role}-{os.getpid()}.log"
 
-    def _tidy(self, state: Path) -> None:
-        """Files that only this process needed."""
+    def _temporary(self) -> Path:
+        """
+        Where drivers put their temporary files (the kubernetes client writes certificates there): children are killed, so they can not
+        tidy up. A path beside ledger and lock; the watchdog, which goes last and may still need them, takes it away.
+        """
+        assert self.place is not None
+        path = Path(self.place.environment.state) / f"tmp-{os.getpid()}"
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path
+
+    def _tidy(self, state: Path, *, alone: bool) -> None:
+        """Files that only this process needed. ``alone``: no watchdog is at work any more."""
         for path in (state / "logs").glob(f"*-{os.getpid()}.log"):
             path.unlink(missing_ok=True)
+        if alone:
+            shutil.rmtree(state / f"tmp-{os.getpid()}", ignore_errors=True)
         fence.forget(state, runner=os.getpid())
 
 

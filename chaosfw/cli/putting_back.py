@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,10 +105,12 @@ def _executor(place: AnyPlace) -> Iterator[PatientCaller]:
     state = Path(place.environment.state)
     state.mkdir(parents=True, exist_ok=True)
     log = state / f"heal-{os.getpid()}.log"
-    executor = start(clock=SYSTEM, env={"KUBECONFIG": place.environment.kubeconfig}, log=log, role="healer")
-    try:
-        executor.wait_ready()
-        yield PatientCaller(executor)
-    finally:
-        executor.close()
-        log.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=state) as temporary:
+        env = {"KUBECONFIG": place.environment.kubeconfig, "TMPDIR": temporary}
+        executor = start(clock=SYSTEM, env=env, log=log, role="healer")
+        try:
+            executor.wait_ready()
+            yield PatientCaller(executor)
+        finally:
+            executor.close()
+            log.unlink(missing_ok=True)

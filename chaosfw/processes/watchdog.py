@@ -6,6 +6,7 @@ LIFE when it holds the environment, has read it with the credentials that it wil
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -49,6 +50,7 @@ def main() -> None:
             print(note, flush=True)
     finally:
         executor.close()
+        shutil.rmtree(Path(orders.state) / f"tmp-{orders.runner}", ignore_errors=True)
         place.close()
 
 

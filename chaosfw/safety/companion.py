@@ -53,8 +53,8 @@ class Companion:
         ready, _, _ = select.select([self._life], [], [], 0)
         return not ready
 
-    def dismiss(self) -> None:
-        """End of the session: waits until it is gone. With records open it stays, and heals when this process ends."""
+    def dismiss(self) -> bool:
+        """End of the session: waits until it is gone. False: with records open it stays, and heals when this process ends."""
         try:
             os.write(self._beats, BYE)
         except BrokenPipeError:
@@ -64,7 +64,8 @@ class Companion:
         try:
             self._process.wait(timeout=10.0)
         except subprocess.TimeoutExpired:
-            pass  # it has work to do: that is what it is for
+            return False  # it has work to do: that is what it is for
+        return True
 
 
 def start(orders: Orders, *, log: Path, env: Mapping[str, str]) -> Companion:

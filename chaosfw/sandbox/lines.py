@@ -43,13 +43,13 @@ def ask(path: Path, request: Message, *, timeout: float = 10.0) -> Message:
 
 
 def read_line(sock: socket.socket) -> Message | None:
-    """The next message, or nothing at end of file. Reads byte blocks only up to one message: there is never a second one waiting."""
+    """The next message, or nothing at end of file. What is behind it stays in the socket for whoever reads on."""
     buffer = bytearray()
     while not buffer.endswith(b"\n"):
-        block = sock.recv(65_536)
-        if not block:
+        waiting = sock.recv(65_536, socket.MSG_PEEK)
+        if not waiting:
             return None
-        buffer += block
+        buffer += sock.recv(waiting.find(b"\n") + 1 or len(waiting))
     message: Message = json.loads(buffer)
     return message
 

@@ -230,23 +230,29 @@ def test_a_run_on_top_of_open_records_is_refused(workspace: Workspace, cluster: 
     assert "everything is put back" in healed.stdout
 
 
-def test_nothing_survives_a_run(workspace: Workspace, tmp_path: Path) -> None:
-    """A sandbox of its own: afterwards no process, no file, no lock of it is left."""
+@pytest.mark.parametrize("end", ["itself", "SIGINT", "SIGKILL"])
+def test_nothing_survives_a_run(workspace: Workspace, tmp_path: Path, end: str) -> None:
+    """A sandbox of its own: however the run ended, no process, no listener, no temporary file and no lock of it is left."""
     workspace.variables.pop("CHAOSFW_SANDBOX")
-    runtime = tmp_path / "runtime"
-    runtime.mkdir(mode=0o700)
-    workspace.variables["XDG_RUNTIME_DIR"] = str(runtime)
+    runtime, temporary = tmp_path / "runtime", tmp_path / "temporary"
+    for folder, variable in ((runtime, "XDG_RUNTIME_DIR"), (temporary, "TMPDIR")):
+        folder.mkdir(mode=0o700)
+        workspace.variables[variable] = str(folder)
     workspace.variables["CHAOSFW_TEST_NEEDLE"] = needle = f"needle-{os.getpid()}-{tmp_path.name}"
     shop = "\n---\n".join(path.read_text() for path in sorted(workspace.path.glob("*.yaml")) if path.name != "shop.yaml")
     workspace.write("shop.yaml", shop)
-    workspace.experiments('@cf.experiment(base.but("killed", k8s.kill(web, count=1)))\ndef test_it(chaos):\n    chaos.run()\n')
+    workspace.experiments('@cf.experiment(base.but("drained", k8s.drain(hosting=web)))\ndef test_it(chaos):\n    chaos.run()\n')
 
-    ran = workspace.run()
+    runner = workspace.start()
+    if end != "itself":
+        in_phase(workspace, "hold")
+        assert carrying(needle), runner.poll()
+        runner.send_signal(signal.Signals[end])
+    output, _ = runner.communicate(timeout=DEADLINE)
 
-    assert ran.code == 0, ran.output
-    until(lambda: not carrying(needle), "every process of the run is gone")
-    left = [str(path.relative_to(runtime)) for path in runtime.rglob("*") if path.is_file()]
-    assert left == []
+    assert runner.returncode in {"itself": (0, 10), "SIGINT": (2,), "SIGKILL": (-9,)}[end], output  # 10: made late by this machine
+    until(lambda: not carrying(needle), "every process of the run is gone, and with it what it listened on")
+    assert [str(path.relative_to(tmp_path)) for path in (*runtime.rglob("*"), *temporary.rglob("*")) if not path.is_dir()] == []
 
 
 def test_two_game_days_with_sandboxes_of_their_own_do_not_meet(workspace: Workspace) -> None:

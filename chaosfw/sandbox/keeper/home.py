@@ -18,15 +18,15 @@ from typing import Final
 
 from chaosfw.errors import SandboxError
 
-_LONGEST: Final = 80
-"""A Unix socket's path has room for 107 bytes."""
+_LONGEST: Final = 107 - len("/sandbox-00000000/dataplane.sock")
+"""Bytes of the base's path: a Unix socket's path has room for 107."""
 
 
 def base() -> Path:
     """``$XDG_RUNTIME_DIR/chaosfw``, or a private directory in the temporary one. Refuses one that belongs to somebody else."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     path = Path(runtime, "chaosfw") if runtime and Path(runtime).is_dir() else Path(tempfile.gettempdir(), f"chaosfw-{os.getuid()}")
-    if len(str(path)) > _LONGEST:
+    if len(os.fsencode(path)) > _LONGEST:
         path = Path("/tmp", f"chaosfw-{os.getuid()}")
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = path.lstat()
