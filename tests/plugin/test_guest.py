@@ -44,6 +44,21 @@ def test_collecting_experiments_touches_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "reports").exists()
 
 
+def test_a_wrong_environment_is_told_in_words_and_not_as_a_traceback(tmp_path: Path) -> None:
+    """Also where zones are parameters, which have to be known while tests are collected."""
+    (tmp_path / "test_zone.py").write_text(
+        "import chaosfw as cf\nfrom chaosfw.faults import zone\n\n\n"
+        "@cf.experiment(lambda chaos_zone: cf.Experiment(zone.fail(chaos_zone)))\ndef test_it(chaos, chaos_zone):\n    chaos.run()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--chaos-environment", "sandbxo"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 4
+    assert "did you mean 'sandbox'?" in done.stderr
+    assert ".py:" not in done.stdout + done.stderr
+
+
 def test_wrong_settings_are_told_all_at_once_and_only_when_needed(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool.chaosfw]\nenvironmnt = 'x'\n[tool.chaosfw.limits]\npods = '340%'\n")
     (tmp_path / "test_x.py").write_text("def test_x(chaos): chaos.run()\n")
