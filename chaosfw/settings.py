@@ -24,7 +24,7 @@ DURATIONS = ("baseline", "lasts", "stable_for", "recover_within", "probe_every")
 TABLE = ("environment", "defaults", "limits", "environments", "reports", "seed", "lock_timeout")
 ENVIRONMENT = (
     "kind", "manifests", "images", "endpoints", "nodes", "zones", "profile", "context", "server", "kubeconfig", "namespaces", "limits",
-    "accept_manual_heal", "identity",
+    "accept_manual_heal", "identity", "halt", "prometheus",
 )  # fmt: skip
 KINDS = ("sandbox", "kubernetes")
 LIMITS = ("pods", "nodes", "zones", "budget", "protect")
@@ -54,6 +54,10 @@ class EnvironmentSettings:
     """UID of the kube-system namespace; refused when the cluster says another."""
     accept_manual_heal: str = ""
     """Reason for which a real environment without an in-cluster way back is accepted; printed in the report."""
+    halt: tuple[str, ...] = ()
+    """What ends a run at once: PromQL that has a result, a URL that does not answer 200, ``file:PATH`` that is there."""
+    prometheus: str = ""
+    """URL of the Prometheus that PromQL is asked of."""
     limits: Limits = field(default_factory=Limits)
 
 
@@ -168,10 +172,10 @@ def _environment(name: str, given: Any, limits: Limits, problems: list[str]) -> 
         return EnvironmentSettings(name=name)
     _unknown(given, ENVIRONMENT, f"{prefix}.", problems)
     made: dict[str, Any] = {}
-    for key in ("context", "server", "kubeconfig", "identity", "accept_manual_heal", "profile", "kind"):
+    for key in ("context", "server", "kubeconfig", "identity", "accept_manual_heal", "profile", "kind", "prometheus"):
         if key in given:
             made[key] = _typed(given[key], str, f"{prefix}.{key}", problems)
-    for key in ("manifests", "zones"):
+    for key in ("manifests", "zones", "halt"):
         if key in given:
             made[key] = tuple(str(one) for one in _typed(given[key], list, f"{prefix}.{key}", problems) or [])
     for key in ("images", "endpoints", "namespaces"):
@@ -179,6 +183,9 @@ def _environment(name: str, given: Any, limits: Limits, problems: list[str]) -> 
             made[key] = {str(one): str(value) for one, value in (_typed(given[key], dict, f"{prefix}.{key}", problems) or {}).items()}
     if "nodes" in given:
         made["nodes"] = _typed(given["nodes"], int, f"{prefix}.nodes", problems)
+    for text in made.get("halt", ()):
+        if not made.get("prometheus") and not text.startswith(("http://", "https://", "file:")):
+            problems.append(f"{prefix}.halt: {text!r} is PromQL, but {prefix}.prometheus names no server to ask")
     made.setdefault("kind", "kubernetes" if given.get("context") else "sandbox")
     if made["kind"] not in KINDS:
         problems.append(f"{prefix}.kind is {made['kind']!r}: one of {', '.join(KINDS)} was expected")

@@ -1,11 +1,16 @@
-"""Probes of plain network services, as Chaos Toolkit python providers."""
+"""Probes of plain network services and of what says whether to go on, as Chaos Toolkit python providers."""
 
 from __future__ import annotations
 
+import json
 import socket
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+from urllib.request import Request, urlopen
 
-__all__ = ["tcp_accepts"]
+from chaosfw.errors import DriverError
+
+__all__ = ["file_is_absent", "promql_is_empty", "tcp_accepts"]
 
 
 def tcp_accepts(address: str, timeout: float = 1.0) -> bool:
@@ -17,3 +22,28 @@ def tcp_accepts(address: str, timeout: float = 1.0) -> bool:
             return True
     except OSError:
         return False
+
+
+def file_is_absent(path: str) -> bool:
+    """Whether there is no such file: somebody makes it to say stop. Raises OSError when the folder can not be looked into."""
+    try:
+        Path(path).stat()
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def promql_is_empty(server: str, expression: str, timeout: float = 2.0) -> bool:
+    """
+    Whether a PromQL expression has no result right now, as an alert that does not fire. ``server``: a Prometheus, such as
+    ``https://prometheus.example``. Raises DriverError with its words when it does not answer, or not with a result.
+    """
+    asked = Request(f"{server.rstrip('/')}/api/v1/query?{urlencode({'query': expression})}", headers={"Accept": "application/json"})
+    try:
+        with urlopen(asked, timeout=timeout) as answer:
+            told = json.load(answer)
+    except (OSError, ValueError) as trouble:
+        raise DriverError(f"{server} does not answer {expression!r}: {trouble}") from trouble
+    if told.get("status") != "success":
+        raise DriverError(f"{server} can not answer {expression!r}: {told.get('error', 'without a word')}")
+    return not told["data"]["result"]

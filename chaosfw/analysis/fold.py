@@ -85,6 +85,7 @@ def _told(story: Story, opened: RunOpened, *, sealed: bool) -> Record:
         undo_at={one.record.undo.id: one.at for one in story.all(UndoMoved)},
         healed_by=heal.by if heal else "",
         halted=halted.reason if halted else "",
+        halted_at=halted.at if halted else None,
         contaminated=tuple(one.reason for one in story.all(Contaminated)),
         contaminated_at=evidence.contaminated_at(story, lines),
         unplanned=evidence.unplanned(story),

@@ -18,6 +18,7 @@ from chaosfw.analysis.fold import fold
 from chaosfw.analysis.judge import judged
 from chaosfw.analysis.summary import run_line
 from chaosfw.assembly.environments import AnyPlace
+from chaosfw.assembly.halting import conditions
 from chaosfw.assembly.pulse import SampleWindow
 from chaosfw.assembly.session import Session, settings_as_json, versions
 from chaosfw.engine.loop import Loop, Tools
@@ -135,10 +136,13 @@ class Chaos:
         With ``only_plan`` the lock is given back and no run folder is made.
         """
         self.experiment = with_defaults(self.experiment, self.session.settings.defaults)
+        self.experiment = but(self.experiment, halt=self.experiment.halt + conditions(self.session.settings.chosen()))
         if self.session.blocked_by:
             self._refuse([Refusal(slug="blocked", sentence=f"blocked by {self.session.blocked_by}")], blocked=self.session.blocked_by)
         place = self._opened()
         assert self.session.ledger is not None
+        if pulled := self.session.cord():
+            self._refuse([Refusal(slug="halted", sentence=pulled, hint="chaosfw halt --lift lets runs start again")])
         try:
             self._lock = self.session.take_lock(self.test)
             if still := self.session.ledger.open():
@@ -316,6 +320,7 @@ class Chaos:
                 watchers=self.watchers,
                 started=self._load_started,
                 sees=bool(plan.environment.kubeconfig),
+                cord=self.session.cord,
                 beat=self.session.beat,
             ),
         )
@@ -486,6 +491,7 @@ def located(experiment: Experiment, url: Callable[[str, str], str]) -> Experimen
     return but(
         experiment,
         steady_state=hypothesis(experiment.steady_state),
+        halt=tuple(probe(one) for one in experiment.halt),
         method=tuple(action(step) if isinstance(step, Action) else probe(step) for step in experiment.method),
         rollbacks=tuple(action(one) for one in experiment.rollbacks),
     )

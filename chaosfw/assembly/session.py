@@ -21,7 +21,7 @@ from typing import Any
 from chaosfw.assembly.environments import AnyPlace, open_place
 from chaosfw.executor.child import ExecutorChild, PatientCaller
 from chaosfw.executor.nursery import Nursery
-from chaosfw.safety import fence, lock
+from chaosfw.safety import fence, halt, lock
 from chaosfw.safety.companion import Companion, start
 from chaosfw.safety.fence import start_time
 from chaosfw.safety.ledger import LedgerFile
@@ -160,6 +160,11 @@ class Session:
             return "the watchdog died: nothing would heal after us"
         self._companion.beat()
         return ""
+
+    def cord(self) -> str:
+        """Words when somebody asked every run of this environment to halt."""
+        assert self.place is not None
+        return halt.standing(Path(self.place.environment.state))
 
     # -- signals --------------------------------------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ _KINDS: dict[str, tuple[type, str]] = {
 _LISTS: dict[str, tuple[type, str]] = {
     "during_fault": (Objective, "a list such as [cf.availability('97%')]"),
     "rollbacks": (Action, "a list of actions"),
+    "halt": (Probe, "a list of probes such as [cf.http('shop')]"),
 }
 
 
@@ -42,7 +43,8 @@ class Experiment:
     What normal is, what is promised while it is broken, and what breaks it. Values are checked when they are written.
 
     All durations as ``"20s"`` or seconds. ``during_fault``: the degradation that is accepted while the fault is in.
-    ``costs_at_most``: share of the SLO window's error budget.
+    ``costs_at_most``: share of the SLO window's error budget. ``halt``: probes asked all the while; the run ends at once, heals and
+    is inconclusive when one is out of its tolerance, or can not be asked.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Experiment:
         costs_at_most: str | float | None = None,
         probe_every: str | float | None = None,
         rollbacks: Sequence[Action] | None = None,
+        halt: Sequence[Probe] | None = None,
     ) -> None:
         given: dict[str, Any] = {
             "steady_state": steady_state,
@@ -79,6 +82,7 @@ class Experiment:
             "costs_at_most": costs_at_most,
             "probe_every": probe_every,
             "rollbacks": rollbacks,
+            "halt": halt,
         }
         self._title = title
         self._method = _steps(faults, title)
@@ -104,7 +108,7 @@ class Experiment:
             raise UsageError(f"{self._title or 'experiment'}: probe_every is 0: there would be no time between two looks")
         if "costs_at_most" in self._given:
             fields["costs_at_most"] = share(self._given["costs_at_most"], what=f"{self._title}: costs_at_most")
-        for name in ("during_fault", "rollbacks"):
+        for name in ("during_fault", "rollbacks", "halt"):
             if name in self._given:
                 fields[name] = tuple(self._given[name])
         unwritten = tuple(name for name in _DURATIONS if name not in self._given and name != "mitigate_within")

@@ -50,6 +50,10 @@ def parser() -> argparse.ArgumentParser:
     plan.set_defaults(run=gamedays.plan)
     _put_back(commands.add_parser("heal", help="put back what an earlier run left, from its ledger"), putting_back.heal)
     _put_back(commands.add_parser("audit", help="what is left of faults: open undo records, marks, cordons"), putting_back.audit)
+    stop = commands.add_parser("halt", help="stop every run of an environment: it heals at once, and no new one starts")
+    stop.add_argument("--reason", default="", help="why, for those who find it stopped")
+    stop.add_argument("--lift", action="store_true", help="let runs start again")
+    _put_back(stop, putting_back.stop)
     report = commands.add_parser("report", help="write a game day's report again from its records")
     report.add_argument(
         "folder", nargs="?", type=Path, default=Path("reports/latest"), help="a game day's folder (default: reports/latest)"

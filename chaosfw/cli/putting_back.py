@@ -1,8 +1,9 @@
-"""``chaosfw heal`` and ``chaosfw audit``: the way back from the ledger, whoever's run it was."""
+"""``chaosfw heal``, ``chaosfw audit`` and ``chaosfw halt``: the way back, whoever's run it was."""
 
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,12 +16,12 @@ from chaosfw.executor.child import PatientCaller, kill_marked, start
 from chaosfw.model.fault import UndoRecord, UndoState
 from chaosfw.model.struct import but, to_json
 from chaosfw.safety import audit as auditing
-from chaosfw.safety import fence, lock
+from chaosfw.safety import fence, halt, lock
 from chaosfw.safety.heal import heal as put_back
 from chaosfw.safety.ledger import LedgerFile
 from chaosfw.sandbox.public import VARIABLE
 from chaosfw.settings import load
-from chaosfw.timing import SYSTEM
+from chaosfw.timing import SYSTEM, iso
 
 LEFT = 12
 LOOK = 15.0
@@ -83,6 +84,21 @@ def audit(given: argparse.Namespace) -> int:
                 print(f"cordoned: {path.partition(' · ')[0]} (ours only if it is marked above)")
         print(f"{len(residue)} left of ours, {len(world)} fields looked at on {place.environment.name}")
         return LEFT if residue else 0
+
+
+def stop(given: argparse.Namespace) -> int:
+    """Pulls the cord of an environment, or lifts it."""
+    with _place(given) as place:
+        state = Path(place.environment.state)
+        if given.lift:
+            was = halt.lift(state)
+            print(f"runs on {place.environment.name} may start again" if was else f"{place.environment.name} was not halted")
+            return 0
+        cord = halt.Cord(who=getpass.getuser(), at=iso(SYSTEM.wall_ns()), reason=given.reason)
+        halt.pull(state, cord)
+        print(f"{place.environment.name}: {cord}")
+        print("a run that is on heals now; none starts until `chaosfw halt --lift`")
+        return 0
 
 
 def _say(record: UndoRecord, what: str) -> None:

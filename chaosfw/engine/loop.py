@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from chaosfw.engine import words as w
+from chaosfw.engine.halts import Answered, Halts
 from chaosfw.engine.machine import Machine
 from chaosfw.errors import ChaosfwError
 from chaosfw.model import event as e
@@ -76,6 +77,8 @@ class Tools:
     """Told about a load that runs, so that its process group is on record before anything is injected."""
     sees: bool = False
     """Whether the environment can be watched: then what it does is asked of ``reader`` all the time."""
+    cord: Callable[[], str] = lambda: ""
+    """Words when somebody asked every run of the environment to halt."""
     beat: Callable[[], str] = lambda: ""
     """A sign of life for the watchdog; words when something must make us halt."""
 
@@ -95,6 +98,11 @@ class Loop:
     _load_thread: threading.Thread | None = None
     _cursor: int = 0
     _seeing: threading.Event | None = None
+    _corded: bool = False
+    _halts: Halts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._halts = Halts(probes=self.machine.experiment.halt, ask=self._ask_halt, trip=self.stop)
 
     def run(self) -> None:
         self._see(first=True)
@@ -126,12 +134,12 @@ class Loop:
     # -- the queue ------------------------------------------------------------------------------------------------------
 
     def _next(self) -> w.Input:
+        self._look_after()
         wake = self.machine.next_wake
         wait = GRANULE if wake is None else min(GRANULE, max(0.0, seconds(wake - self._now())))
         try:
             return self._queue.get(timeout=wait) if wait > 0 else self._queue.get_nowait()
         except queue.Empty:
-            self._look_after()
             return w.Tick(at=self._now())
 
     def _put(self, seen: w.Input) -> None:
@@ -147,6 +155,10 @@ class Loop:
             return
         self._beaten = now
         self._see()
+        self._halts.look(now)
+        if not self._corded and (pulled := self.tools.cord()):
+            self._corded = True
+            self.stop(pulled)
         if self._load is not None and not self._load.alive() and self.machine.phase is not Phase.judge:
             self._load_ended(self._load, died=True)
         if trouble := self.tools.beat():
@@ -234,6 +246,18 @@ class Loop:
         def then(answer: Answer) -> None:
             ok = None if answer.error else is_within(probe, answer.value)
             self._put(w.ProbeAnswered(at=self._now(), round=number, probe=probe.name, value=answer.value, ok=ok, error=answer.error))
+
+        self.tools.reader.submit(asked(probe), then)
+
+    def _ask_halt(self, probe: Probe, answered: Answered) -> None:
+        if isinstance(probe.provider, LoadProvider):
+            seen = self._ask_load(0, probe, probe.provider)
+            answered(seen.ok, seen.error or f"it is {seen.value!r}, which is not {probe.tolerance}")
+            return
+
+        def then(answer: Answer) -> None:
+            within = None if answer.error else is_within(probe, answer.value)
+            answered(within, answer.error or f"it is {shown(answer.value)}, and had to be {probe.tolerance}")
 
         self.tools.reader.submit(asked(probe), then)
 
@@ -363,6 +387,11 @@ def asked(probe: Probe) -> ProviderCall:
     return ProviderCall(
         name=probe.name, provider=provider, tolerance=probe.tolerance, configuration=probe.configuration, secrets=probe.secrets
     )
+
+
+def shown(value: object) -> str:
+    """A probe's value in a sentence: of an HTTP answer, its status."""
+    return repr(value["status"] if isinstance(value, dict) and "status" in value else value)[:200]
 
 
 def is_within(probe: Probe, value: object) -> bool | None:

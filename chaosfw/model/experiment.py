@@ -34,6 +34,8 @@ class Experiment(Noun, frozen=True, kw_only=True):
     rollbacks: tuple[Action, ...] = ()
     load: Load | None = None
     slo: SLO | None = None
+    halt: tuple[Probe, ...] = ()
+    """Conditions under which the run goes on; one that is out of tolerance ends it at once."""
     limits: Limits | None = None
     """Narrows the environment's limits; never widens them."""
     baseline: float = 10.0

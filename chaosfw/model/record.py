@@ -297,6 +297,8 @@ class Record(Noun, frozen=True, kw_only=True):
     """When each undo record came to stand where it stands, by its id."""
     healed_by: str = ""
     halted: str = ""
+    halted_at: int | None = None
+    """When the first halt tripped: how long the way back took from there is measured against the proof of healing."""
     contaminated: tuple[str, ...] = ()
     contaminated_at: int | None = None
     """Evidence after this instant is not about our fault."""

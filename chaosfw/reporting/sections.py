@@ -570,6 +570,8 @@ def _way_back(record: Record) -> Section | None:
         facts.append(Fact(name="Heal", value=f"called {when(record, record.heal_call)}{proof}{by}"))
     elif record.fault_call is not None:
         facts.append(Fact(name="Heal", value="never began", tone="bad"))
+    if record.halted_at is not None:
+        facts.append(Fact(name="Halt", value=f"{when(record, record.halted_at)}{_halt_took(record)}", note=figures.short(record.halted)))
     if record.undo:
         lead = "Every change has an undo record, written before the change was made."
     elif record.actions and all(bound.self_heals for bound in record.bound):
@@ -600,6 +602,15 @@ def _way_back(record: Record) -> Section | None:
         facts=tuple(facts),
         tables=tuple(table for table in tables if table.rows),
     )
+
+
+def _halt_took(record: Record) -> str:
+    """From the halt to the proof that everything is back."""
+    if record.halted_at is None or record.fault_call is None:
+        return ", before anything was broken"
+    if record.heal_proof is None:
+        return ", never proven to be put back"
+    return f", proven to be put back {figures.seconds(max(0, record.heal_proof - record.halted_at) / 1e9)} later"
 
 
 def _audit(record: Record) -> str:
