@@ -112,6 +112,16 @@ REFUSED: list[tuple[str, str, Case]] = [
         "'kill' needs 1 disruptions, PodDisruptionBudget shop/web allows 0",
         Case(facts=GOOD.changed(budgets=(but(GOOD.facts.budgets[0], allowed=0),))),
     ),
+    (
+        "pdb-headroom",
+        "'one' and 'two' together need 2 disruptions, PodDisruptionBudget shop/web allows 1",
+        Case(bound=(kill(PODS[0], name="one"), kill(PODS[1], name="two"))),
+    ),
+    (
+        "pdb-headroom",
+        "'kill' and 'break' together need 2 disruptions, PodDisruptionBudget shop/web allows 1",
+        Case(bound=(bound(NODE_A, PODS[0]), kill(PODS[1]))),
+    ),
     ("marked", "node node-c carries the mark", Case(facts=GOOD.changed(marks=("node node-c",)))),
     ("timeout-hides-latency", "5000 ms", Case(experiment=but(LOADED, during_fault=(SLOW,)))),
     (
@@ -143,6 +153,9 @@ PASSED: list[tuple[str, Case]] = [
     ("limits.zones", Case(bound=EVERY_NODE[:1])),
     ("no-victims", Case(bound=(bound(NODE_A, WEB_A, fault="zone.drain/1"),))),
     ("pdb-headroom", Case(bound=(bound(NODE_A, *PODS[:2]),))),
+    ("pdb-headroom", Case(bound=(kill(PODS[0], name="one"), kill(PODS[0], name="two")))),
+    ("pdb-headroom", Case(bound=(kill(PODS[0]), bound(NODE_A, PODS[0])))),
+    ("pdb-headroom", Case(bound=(bound(NODE_A, *PODS[:2], name="one"), bound(NODE_B, PODS[2], name="two")))),
     ("marked", GOOD),
     ("timeout-hides-latency", Case(experiment=but(LOADED, during_fault=(but(SLOW, limit=4.9),)))),
     ("no-load", Case(experiment=CHEAP)),
