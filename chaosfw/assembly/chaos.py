@@ -25,7 +25,7 @@ from chaosfw.engine.machine import Machine
 from chaosfw.errors import ChaosfwError, DriverError, Refused, UsageError
 from chaosfw.load.prober.driver import ProberDriver
 from chaosfw.model import event as e
-from chaosfw.model.activity import Action, HttpProvider, Hypothesis, Probe, ProcessProvider, PythonProvider
+from chaosfw.model.activity import Action, HttpProvider, ProcessProvider, PythonProvider
 from chaosfw.model.event import Phase
 from chaosfw.model.experiment import Experiment
 from chaosfw.model.facts import Facts
@@ -36,7 +36,9 @@ from chaosfw.model.record import Record
 from chaosfw.model.struct import Json, but, to_json
 from chaosfw.model.verdict import Judgement, Safety, Verdict
 from chaosfw.planning import digests
+from chaosfw.planning.activities import Activity, everywhere
 from chaosfw.planning.guards import refusals
+from chaosfw.planning.namespaces import translated
 from chaosfw.planning.price import expected_seconds, planned_price
 from chaosfw.ports import Watcher
 from chaosfw.quantities import duration
@@ -215,7 +217,8 @@ class Chaos:
             return None
 
     def _located(self, found: list[Refusal]) -> Experiment:
-        """The experiment with every endpoint's name replaced by its URL."""
+        """The experiment with every logical namespace replaced by the real one, and every endpoint's name by its URL."""
+        assert self.session.place is not None
 
         def url(name: str, path: str) -> str:
             assert self.session.place is not None
@@ -229,7 +232,7 @@ class Chaos:
 
         if self.experiment.load is not None:
             url(self.experiment.load.endpoint, "")
-        return located(self.experiment, url)
+        return located(translated(self.experiment, self.session.place.environment.namespaces), url)
 
     def _take_snapshot(self) -> None:
         assert self.plan is not None
@@ -464,30 +467,15 @@ def located(experiment: Experiment, url: Callable[[str, str], str]) -> Experimen
             return [json(one) for one in value]
         return value
 
-    def probe(one: Probe) -> Probe:
-        if isinstance(one.provider, HttpProvider):
-            return but(one, provider=but(one.provider, url=json(one.provider.url)))
-        if isinstance(one.provider, PythonProvider | ProcessProvider):
-            return but(one, provider=but(one.provider, arguments=json(one.provider.arguments)))
-        return one
+    def change(activity: Activity) -> Activity:
+        provider = activity.provider
+        if isinstance(provider, HttpProvider):
+            return but(activity, provider=but(provider, url=json(provider.url)))
+        if isinstance(provider, PythonProvider | ProcessProvider):
+            return but(activity, provider=but(provider, arguments=json(provider.arguments)))
+        return activity
 
-    def action(one: Action) -> Action:
-        made = one
-        if isinstance(one.provider, HttpProvider):
-            made = but(one, provider=but(one.provider, url=json(one.provider.url)))
-        elif isinstance(one.provider, PythonProvider | ProcessProvider):
-            made = but(one, provider=but(one.provider, arguments=json(one.provider.arguments)))
-        return but(made, rollbacks=tuple(action(back) for back in made.rollbacks), proof=probe(made.proof) if made.proof else None)
-
-    def hypothesis(one: Hypothesis | None) -> Hypothesis | None:
-        return but(one, probes=tuple(probe(each) for each in one.probes)) if one is not None else None
-
-    return but(
-        experiment,
-        steady_state=hypothesis(experiment.steady_state),
-        method=tuple(action(step) if isinstance(step, Action) else probe(step) for step in experiment.method),
-        rollbacks=tuple(action(one) for one in experiment.rollbacks),
-    )
+    return everywhere(experiment, change)
 
 
 def _ordered(bound: Sequence[Bound]) -> tuple[Bound, ...]:

@@ -21,6 +21,7 @@ import yaml
 from chaosfw.errors import EnvironmentTrouble, SandboxError, UsageError
 from chaosfw.model.environment import Environment, Identity
 from chaosfw.model.load import Endpoint
+from chaosfw.planning.namespaces import real
 from chaosfw.sandbox import public as sandbox
 from chaosfw.settings import EnvironmentSettings, Settings
 
@@ -78,6 +79,7 @@ class SandboxPlace:
         self._sandbox.close()
 
     def _service(self, namespace: str, name: str, port: str) -> str:
+        namespace = real(namespace, self.environment.namespaces)
         return self._sandbox.endpoint(name, namespace=namespace, port=int(port) if port.isdigit() else port or None)
 
 

@@ -15,6 +15,7 @@ from chaosfw.model.environment import Limits, Target
 from chaosfw.model.facts import BudgetFacts, Facts, NodeFacts, PodFacts
 from chaosfw.model.fault import Bound
 from chaosfw.model.plan import Plan, Refusal
+from chaosfw.planning.namespaces import named, words
 
 Guard = Callable[[Plan, Facts, Limits], Iterator[Refusal]]
 
@@ -78,13 +79,23 @@ def identity(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
 
 
 def namespaces(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
-    """Only declared namespaces are touched; in the sandbox all but the cluster's own."""
-    declared = set(plan.environment.namespaces.values())
+    """
+    Only declared namespaces are touched; in the sandbox all but the cluster's own. An action that found nothing is asked by the
+    name that was written: a wrong name is the likeliest reason.
+    """
+    there = plan.environment.namespaces
+    declared = set(there.values())
+    allowed = words(there) or "all but kube-*"
     for target in _targets(plan, "pod"):
         foreign = target.namespace not in declared if declared else target.namespace.startswith("kube-")
         if foreign and not _is_bystander(plan, target):
-            allowed = ", ".join(sorted(declared)) or "all but kube-*"
             yield Refusal(slug="namespaces", sentence=f"{target} is outside the declared namespaces (allowed: {allowed})")
+    found = {bound.action.name for bound in plan.bound}
+    for action in (one for one in plan.experiment.actions if declared and one.name not in found):
+        for name in (one for one in named(action) if one not in declared):
+            yield Refusal(
+                slug="namespaces", sentence=f"{action.name!r} names namespace {name!r}, which is not declared (allowed: {allowed})"
+            )
 
 
 def protected(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from chaosfw.faults import kubernetes
 from chaosfw.model.activity import Action, Hypothesis, Probe, PythonProvider
 from chaosfw.model.environment import Environment, Identity, Limits, Target
 from chaosfw.model.experiment import Experiment
@@ -84,6 +85,7 @@ def real(**changes: object) -> Environment:
     return but(Environment(name="e", kind="kubernetes", namespaces={"shop": "shop"}, accept_manual_heal="a test"), **changes)
 
 
+LOST = but(PLAIN, method=(kubernetes.kill(selector="a=b", namespace="nowhere"),))
 SLOW = Objective(sli="latency", target=0.95, limit=5.0)
 DEAR = but(LOADED, costs_at_most=0.01)
 CHEAP = but(DEAR, slo=SLO(name="s", availability=0.999))
@@ -96,6 +98,12 @@ REFUSED: list[tuple[str, str, Case]] = [
     ("identity", "declared is other", Case(environment=real(identity=Identity(uid="other")))),
     ("identity", "the API server is https://api:6443", Case(environment=real(identity=Identity(server="https://elsewhere:6443")))),
     ("namespaces", "allowed: bank", Case(environment=real(namespaces={"bank": "bank"}))),
+    ("namespaces", "allowed: shop (here shop-stg)", Case(environment=real(namespaces={"shop": "shop-stg"}))),
+    (
+        "namespaces",
+        "'kill 1 of a=b' names namespace 'nowhere', which is not declared (allowed: shop)",
+        Case(environment=real(), experiment=LOST, bound=()),
+    ),
     ("namespaces", "allowed: all but kube-", Case(bound=(kill(but(WEB_A, namespace="kube-system")),))),
     ("protected", "carries the protected label chaos=never", Case(facts=GOOD.changed(pods=MARKED_A))),
     ("protected", "protected label app", Case(limits=Limits(protect=("app",)))),
@@ -145,6 +153,8 @@ PASSED: list[tuple[str, Case]] = [
     ("identity", Case(environment=real(identity=Identity(server="https://api:6443/", uid="uid-1")))),
     ("namespaces", Case(environment=real())),
     ("namespaces", Case(environment=real(namespaces={"bank": "bank"}), bound=(bound(NODE_A, WEB_A),))),
+    ("namespaces", Case(environment=real(namespaces={"store": "shop"}))),
+    ("namespaces", Case(experiment=LOST, bound=())),
     ("protected", Case(facts=GOOD.changed(pods=MARKED_A), bound=(kill(PODS[1]),))),
     ("limits.pods", Case(bound=(kill(*PODS[:2]),), limits=Limits(pods=None))),
     ("limits.pods", Case(bound=(bound(NODE_A, *PODS[:2]),))),

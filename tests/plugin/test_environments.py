@@ -1,0 +1,49 @@
+"""What an environment declares changes how an experiment runs there, and not how it is written."""
+
+from __future__ import annotations
+
+from tests.plugin.conftest import SETTINGS, Workspace
+
+LOGICAL = SETTINGS.replace("service/shop/", "service/store/") + 'namespaces = { store = "shop" }\n'
+IN_STORE = """
+web = k8s.deployment("myapp", namespace="store")
+base = base.but("", steady_state=cf.Hypothesis("the shop serves", cf.http("shop", path="/health"), web.ready(at_least=2)))
+"""
+
+
+def test_an_experiment_runs_against_the_namespace_that_its_name_means_here(workspace: Workspace) -> None:
+    workspace.write("pyproject.toml", LOGICAL)
+    workspace.experiments(
+        IN_STORE
+        + """
+@cf.experiment(base.but("survives", k8s.kill(web, count=1)))
+def test_kill(chaos: cf.Chaos) -> None:
+    chaos.run()
+"""
+    )
+    ran = workspace.run()
+
+    assert ran.code == 0, ran.output
+    plan = ran.record()["plan"]
+    assert {target["namespace"] for target in plan["bound"][0]["targets"]} == {"shop"}
+    assert plan["experiment"]["method"][0]["select"]["workload"]["namespace"] == "shop"
+
+
+def test_a_plan_shows_real_names_and_refuses_names_that_nobody_declared(workspace: Workspace) -> None:
+    workspace.write("pyproject.toml", LOGICAL)
+    workspace.experiments(
+        IN_STORE
+        + """
+@cf.experiment(base.but("known", k8s.kill(web, count=1)))
+def test_known(chaos: cf.Chaos) -> None: ...
+
+@cf.experiment(base.but("unknown", k8s.kill(selector="app=myapp", namespace="storr")))
+def test_unknown(chaos: cf.Chaos) -> None: ...
+"""
+    )
+    ran = workspace.run("--chaos-plan")
+
+    assert ran.code == 11, ran.output
+    assert "namespace store is shop here" in ran.output
+    assert "delete pod shop/myapp-" in ran.output
+    assert "names namespace 'storr', which is not declared (allowed: store (here shop))" in ran.output
