@@ -25,11 +25,11 @@ LEAST_SAMPLES = 20
 
 def refusals(plan: Plan, facts: Facts, limits: Limits) -> tuple[Refusal, ...]:
     """
-    All reasons not to inject; empty means go. The experiment's own limits are asked beside the environment's, because a count and a
-    share can not be merged into one.
+    All reasons not to inject; empty means go. The experiment's own limits, and those of variables and flags, are asked beside the
+    environment's, because a count and a share can not be merged into one.
     """
     found: list[Refusal] = []
-    asked = [limits] if plan.experiment.limits is None else [limits, plan.experiment.limits]
+    asked = [one for one in (limits, plan.environment.beside, plan.experiment.limits) if one is not None]
     for slug, guard in GUARDS.items():
         for one in asked:
             try:

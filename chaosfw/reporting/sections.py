@@ -68,7 +68,8 @@ def settings_table(settings: Mapping[str, Json]) -> Table:
             rows += [_setting(f"{name}.{key}", inner, known.get(f"{name}.{key}", known.get(name, TABLE))) for key, inner in value.items()]
         else:
             rows.append(_setting(name, value, known.get(name, "")))
-    rows += [_setting(name, None, origin) for name, origin in known.items() if name not in settings]
+    shown = {cell.text for cell, *_ in rows}
+    rows += [_setting(name, None, origin) for name, origin in known.items() if name not in settings and name not in shown]
     return Table(caption="Settings and where they came from", head=("Setting", "Value", "Origin"), rows=tuple(rows))
 
 

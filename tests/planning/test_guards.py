@@ -234,3 +234,11 @@ def test_a_share_never_forbids_everything_unless_it_is_nothing() -> None:
 
     assert Case(facts=alone).refused() == ()
     assert [one.slug for one in Case(facts=alone, limits=Limits(pods=0.0)).refused()] == ["limits.pods"]
+
+
+def test_what_variables_and_flags_narrow_to_is_asked_beside_the_environment() -> None:
+    beside = but(SANDBOX, beside=Limits(pods=0.34, nodes=None, zones=None, budget=None, protect=()))
+    two = (kill(*PODS[:2]),)
+
+    assert "limits.pods" not in [one.slug for one in Case(bound=two, limits=Limits(pods=2)).refused()]
+    assert "limits.pods" in [one.slug for one in Case(bound=two, limits=Limits(pods=2), environment=beside).refused()]

@@ -47,3 +47,31 @@ def test_unknown(chaos: cf.Chaos) -> None: ...
     assert "namespace store is shop here" in ran.output
     assert "delete pod shop/myapp-" in ran.output
     assert "names namespace 'storr', which is not declared (allowed: store (here shop))" in ran.output
+
+
+def test_a_flag_narrows_a_limit_and_never_widens_one(workspace: Workspace) -> None:
+    workspace.write("pyproject.toml", SETTINGS + "limits = { pods = 2 }\n")
+    workspace.experiments(
+        """
+@cf.experiment(base.but("one", k8s.kill(web, count=1)))
+def test_one(chaos: cf.Chaos) -> None: ...
+
+@cf.experiment(base.but("two", k8s.kill(web, count=2)))
+def test_two(chaos: cf.Chaos) -> None: ...
+"""
+    )
+    ran = workspace.run("--chaos-plan", "--chaos-limit", "pods=34%", "--chaos-limit", "nodes=9")
+
+    assert ran.code == 11, ran.output
+    assert "1 skipped, 1 error" in ran.output
+    assert "2 of 3 pods of deployment shop/myapp would be hit, allowed: 34 % = 1" in ran.output
+    assert "warning: --chaos-limit nodes=9 would widen limits.nodes, which stays 1 (from default)" in ran.output
+
+
+def test_a_limit_that_is_none_is_a_usage_error(workspace: Workspace) -> None:
+    workspace.experiments("@cf.experiment(base.but('one', k8s.kill(web, count=1)))\ndef test_one(chaos: cf.Chaos) -> None: ...\n")
+
+    ran = workspace.run("--chaos-limit", "podz=1")
+
+    assert ran.code == 4, ran.output
+    assert "there is no limit 'podz', did you mean 'pods'?" in ran.output
