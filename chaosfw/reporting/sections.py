@@ -637,12 +637,11 @@ def _settings(record: Record, *, repeat: str, toolkit: str) -> Section:
             for name, value in amounts.items()
             if value is not None
         ]
-        limits = plan.environment.limits
-        shown = {"pods": limits.pods, "nodes": limits.nodes, "zones": limits.zones, "budget": limits.budget}
         rows += [
-            (Cell(text=f"limits.{name}", code=True), Cell(text=_limit(value)), Cell(text="environment", tone="muted"))
-            for name, value in shown.items()
-            if value is not None
+            (Cell(text=f"limits.{name}", code=True), Cell(text=_limit(value)), Cell(text=_limit_origin(record, name), tone="muted"))
+            for limits in (plan.environment.limits, plan.environment.beside)
+            for name in ("pods", "nodes", "zones", "budget")
+            if (value := getattr(limits, name, None)) is not None
         ]
         if plan.environment.identity.server:
             facts.append(Fact(name="API server", value=figures.short(plan.environment.identity.server), note=plan.environment.identity.uid))
@@ -661,6 +660,11 @@ def _settings(record: Record, *, repeat: str, toolkit: str) -> Section:
         tables=tuple(t for t in tables if t.rows),
         folded=True,
     )
+
+
+def _limit_origin(record: Record, name: str) -> str:
+    origins = record.settings.get("origins")
+    return str(origins.get(f"limits.{name}", "environment")) if isinstance(origins, dict) else "environment"
 
 
 def _origin(record: Record, name: str) -> str:
