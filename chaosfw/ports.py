@@ -12,7 +12,7 @@ from typing import Protocol
 from chaosfw.model.activity import Action, LoadProvider, Provider
 from chaosfw.model.environment import Environment
 from chaosfw.model.event import AnyEvent
-from chaosfw.model.fault import Bound, Proof, Reverted, Undo, UndoRecord
+from chaosfw.model.fault import Bound, Proof, Reverted, RunMark, Undo, UndoRecord
 from chaosfw.model.load import Endpoint, Generator, Load, Seal
 from chaosfw.model.struct import Json, Noun
 from chaosfw.model.tolerance import Tolerance
@@ -88,8 +88,11 @@ class FaultKind(Protocol):
     functions: tuple[str, ...]
     """The provider functions it adorns, ``chaosk8s.node.actions.cordon_node``."""
 
-    def bind(self, action: Action, environment: Environment, *, seed: int, run: str) -> Bound:
-        """Names exactly what will be hit and reads b. Raises UsageError when nothing matches. Changes nothing."""
+    def bind(self, action: Action, environment: Environment, *, seed: int, mark: RunMark) -> Bound:
+        """
+        Names exactly what will be hit and reads b. Raises UsageError when nothing matches. Changes nothing. ``mark`` says whose the
+        fault is, for undo records and for marks on what is changed; targets and changes do not depend on it.
+        """
         ...
 
     def bitten(self, bound: Bound) -> Proof: ...

@@ -23,7 +23,7 @@ from chaosfw.drivers.toolkit.plain import Plain
 from chaosfw.errors import UsageError
 from chaosfw.model.activity import Action, PythonProvider
 from chaosfw.model.environment import Environment
-from chaosfw.model.fault import Bound, Undo, UndoRecord
+from chaosfw.model.fault import Bound, RunMark, Undo, UndoRecord
 from chaosfw.model.struct import Json, to_json
 from chaosfw.ports import FaultKind, KindCall, ProviderCall
 
@@ -73,7 +73,7 @@ def _bind(kind: str, data: Json) -> Json:
     action = calls.configured(msgspec.convert(data["action"], Action))
     environment = msgspec.convert(data["environment"], Environment)
     adorned = kinds()[kind] if kind else kind_for(action)
-    return to_json(adorned.bind(action, environment, seed=data["seed"], run=data["run"]))
+    return to_json(adorned.bind(action, environment, seed=data["seed"], mark=msgspec.convert(data["mark"], RunMark)))
 
 
 def _bitten(kind: str, data: Json) -> Json:

@@ -29,7 +29,7 @@ from chaosfw.model.activity import Action, HttpProvider, ProcessProvider, Python
 from chaosfw.model.event import Phase
 from chaosfw.model.experiment import Experiment
 from chaosfw.model.facts import Facts
-from chaosfw.model.fault import Bound
+from chaosfw.model.fault import Bound, RunMark
 from chaosfw.model.load import Endpoint
 from chaosfw.model.plan import Plan, Refusal
 from chaosfw.model.record import Record
@@ -47,10 +47,12 @@ from chaosfw.safety.lock import FileLock
 from chaosfw.settings import narrowed
 from chaosfw.store.folder import RunFolder
 from chaosfw.store.journal import JournalFile, read_journal
-from chaosfw.timing import boot_id
+from chaosfw.timing import boot_id, iso, nanoseconds
 
 LOOK = 15.0
 """Seconds that one look at the environment may take before or after a run."""
+MARK_GRACE = 600.0
+"""Seconds for putting back, and for clocks that differ, beyond the longest run: after them a mark has expired."""
 SCHEMA = 1
 
 
@@ -185,8 +187,9 @@ class Chaos:
             msgspec.convert(self.session.caller.kind("", "facts", None, timeout=LOOK), Facts) if place.environment.kubeconfig else Facts()
         )
         bound: list[Bound] = []
+        mark = self._mark(experiment)
         for action in experiment.actions:
-            made = self._bind(action, found)
+            made = self._bind(action, mark, found)
             bound += [made] if made is not None else []
         plan = Plan(experiment=experiment, environment=place.environment, seed=self.session.seed, bound=_ordered(bound))
         heals = bool(bound) and all(one.self_heals and not one.undo for one in bound)
@@ -201,13 +204,19 @@ class Chaos:
         )
         return but(plan, digest=digests.plan_digest(plan)), facts, found
 
-    def _bind(self, action: Action, found: list[Refusal]) -> Bound | None:
+    def _mark(self, experiment: Experiment) -> RunMark:
+        """Whose the faults of this run are. It expires when even a run that takes twice as long, and its heal, must be over."""
+        assert self._lock is not None
+        longest = expected_seconds(experiment, heals_itself=False) * 2 + MARK_GRACE
+        return RunMark(run=self.id, epoch=self._lock.epoch, expiry=iso(self.session.clock.wall_ns() + nanoseconds(longest)))
+
+    def _bind(self, action: Action, mark: RunMark, found: list[Refusal]) -> Bound | None:
         assert self.session.place is not None
         asked = {
             "action": to_json(action),
             "environment": to_json(self.session.place.environment),
             "seed": self.session.seed,
-            "run": self.id,
+            "mark": to_json(mark),
         }
         try:
             return msgspec.convert(self.session.caller.kind("", "bind", asked, timeout=LOOK), Bound)

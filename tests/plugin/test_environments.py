@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.plugin.conftest import SETTINGS, Workspace
 
 LOGICAL = SETTINGS.replace("service/shop/", "service/store/") + 'namespaces = { store = "shop" }\n'
@@ -75,3 +77,19 @@ def test_a_limit_that_is_none_is_a_usage_error(workspace: Workspace) -> None:
 
     assert ran.code == 4, ran.output
     assert "there is no limit 'podz', did you mean 'pods'?" in ran.output
+
+
+def test_a_run_marks_what_it_changes_with_its_epoch_and_its_end(workspace: Workspace) -> None:
+    workspace.experiments(
+        """
+@cf.experiment(base.but("drain", k8s.drain("node-1")))
+def test_drain(chaos: cf.Chaos) -> None: ...
+"""
+    )
+    first, second = workspace.run().record()["plan"], workspace.run().record()["plan"]
+
+    marks = [json.loads(plan["bound"][0]["action"]["provider"]["arguments"]["marks"]["node-1"]) for plan in (first, second)]
+    assert marks[0]["epoch"] < marks[1]["epoch"]
+    assert marks[0]["expiry"] < marks[1]["expiry"]
+    assert [mark["epoch"] for mark in marks] == [plan["bound"][0]["undo"][0]["epoch"] for plan in (first, second)]
+    assert first["digest"] == second["digest"]
