@@ -48,6 +48,15 @@ class Answer(Noun, frozen=True, kw_only=True):
     hint: str = ""
 
 
+class Reached(Noun, frozen=True, kw_only=True):
+    """Which instances the load reached in the baseline, and what may be inferred where nobody counted: see ``event.Exposed``."""
+
+    served: dict[str, int] = {}
+    how: str = ""
+    ready: tuple[str, ...] = ()
+    passing: tuple[str, ...] = ()
+
+
 class Executor(Protocol):
     """Runs calls in a child process, several at once."""
 

@@ -27,12 +27,22 @@ ENVIRONMENT = (
     "kind", "manifests", "images", "endpoints", "nodes", "zones", "profile", "context", "server", "kubeconfig", "namespaces", "limits",
     "accept_manual_heal", "identity",
 )  # fmt: skip
+ENDPOINT = ("url", "service")
 KINDS = ("sandbox", "kubernetes")
 LIMITS = ("pods", "nodes", "zones", "budget", "protect")
 LIMIT_VARIABLE = "CHAOSFW_LIMIT_"
 """What the variables that narrow a limit begin with: ``CHAOSFW_LIMIT_PODS``."""
 LIMIT_FLAG = "--chaos-limit"
 UNLIMITED = Limits(pods=None, nodes=None, zones=None, budget=None, protect=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointSettings:
+    """Where a service is reached: a URL, or ``service/<namespace>/<name>:<port>`` which the environment resolves."""
+
+    where: str
+    service: str = ""
+    """``<namespace>/<name>`` of the Service behind a URL; empty: not known, and nothing is inferred about who served."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +55,7 @@ class EnvironmentSettings:
     """Globs, relative to the rootdir; applied to a sandbox."""
     images: Mapping[str, str] = field(default_factory=dict)
     """Image name to command, for a sandbox; every other image runs the stand-in app."""
-    endpoints: Mapping[str, str] = field(default_factory=dict)
-    """Name to URL, or to ``service/<namespace>/<name>:<port>`` which the environment resolves."""
+    endpoints: Mapping[str, EndpointSettings] = field(default_factory=dict)
     nodes: int = 3
     zones: tuple[str, ...] = ("zone-a", "zone-b", "zone-c")
     profile: str = "fast"
@@ -285,9 +294,12 @@ def _environment(name: str, given: Any, limits: Limits, problems: list[str]) -> 
     for key in ("manifests", "zones"):
         if key in given:
             made[key] = tuple(str(one) for one in _typed(given[key], list, f"{prefix}.{key}", problems) or [])
-    for key in ("images", "endpoints", "namespaces"):
+    for key in ("images", "namespaces"):
         if key in given:
             made[key] = {str(one): str(value) for one, value in (_typed(given[key], dict, f"{prefix}.{key}", problems) or {}).items()}
+    if "endpoints" in given:
+        declared = _typed(given["endpoints"], dict, f"{prefix}.endpoints", problems) or {}
+        made["endpoints"] = {str(one): _endpoint(value, f"{prefix}.endpoints.{one}", problems) for one, value in declared.items()}
     if "nodes" in given:
         made["nodes"] = _typed(given["nodes"], int, f"{prefix}.nodes", problems)
     made.setdefault("kind", "kubernetes" if given.get("context") else "sandbox")
@@ -296,6 +308,21 @@ def _environment(name: str, given: Any, limits: Limits, problems: list[str]) -> 
     if made["kind"] == "kubernetes" and not given.get("server"):
         problems.append(f"{prefix}.server is missing: the API server that context {given.get('context')!r} must really point at")
     return EnvironmentSettings(name=name, limits=_limits(given.get("limits", {}), limits, f"{prefix}.limits", problems), **made)
+
+
+def _endpoint(given: Any, what: str, problems: list[str]) -> EndpointSettings:
+    if isinstance(given, str):
+        return EndpointSettings(where=given)
+    if not isinstance(given, dict):
+        problems.append(f"{what} is {given!r}: a URL, service/<namespace>/<name>:<port> or {{ url = …, service = … }} was expected")
+        return EndpointSettings(where="")
+    _unknown(given, ENDPOINT, f"{what}.", problems)
+    if "://" not in str(given.get("url", "")):
+        problems.append(f"{what}.url is {given.get('url')!r}: a URL was expected")
+    service = str(given.get("service", ""))
+    if service and (service.count("/") != 1 or not all(service.split("/"))):
+        problems.append(f"{what}.service is {service!r}: '<namespace>/<name>' was expected")
+    return EndpointSettings(where=str(given.get("url", "")), service=service)
 
 
 def _limits(given: Any, inherited: Limits, prefix: str, problems: list[str]) -> Limits:

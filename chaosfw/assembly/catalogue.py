@@ -97,6 +97,10 @@ def _facts(kind: str, data: Json) -> Json:
     return to_json(look.facts(here()))
 
 
+def _serving(kind: str, data: Json) -> Json:
+    return [to_json(one) for one in look.serving(here(), namespace=data["namespace"], name=data["name"])]
+
+
 def _ping(kind: str, data: Json) -> Json:
     """The canary: the environment answers to these credentials."""
     return to_json(look.identity(here()))
@@ -109,6 +113,7 @@ _VERBS: dict[str, Callable[[str, Json], Json]] = {
     "healed": _healed,
     "snapshot": _snapshot,
     "facts": _facts,
+    "serving": _serving,
     "identity": _ping,
 }
 

@@ -26,9 +26,10 @@ from chaosfw.errors import ChaosfwError, DriverError, Refused, UsageError
 from chaosfw.load.prober.driver import ProberDriver
 from chaosfw.model import event as e
 from chaosfw.model.activity import Action, HttpProvider, ProcessProvider, PythonProvider
+from chaosfw.model.environment import Target
 from chaosfw.model.event import Phase
 from chaosfw.model.experiment import Experiment
-from chaosfw.model.facts import Facts
+from chaosfw.model.facts import EndpointFacts, Facts
 from chaosfw.model.fault import Bound, RunMark
 from chaosfw.model.load import Endpoint
 from chaosfw.model.plan import Plan, Refusal
@@ -37,10 +38,11 @@ from chaosfw.model.struct import Json, but, to_json
 from chaosfw.model.verdict import Judgement, Safety, Verdict
 from chaosfw.planning import digests
 from chaosfw.planning.activities import Activity, everywhere
+from chaosfw.planning.endpoints import stood
 from chaosfw.planning.guards import refusals
 from chaosfw.planning.namespaces import translated
 from chaosfw.planning.price import expected_seconds, planned_price
-from chaosfw.ports import Watcher
+from chaosfw.ports import Reached, Watcher
 from chaosfw.quantities import duration
 from chaosfw.safety import audit, fence
 from chaosfw.safety.lock import FileLock
@@ -125,6 +127,8 @@ class Chaos:
     id: str = ""
     interrupted: str = ""
     """The signal that ended the run, if one did."""
+    _ready: tuple[EndpointFacts, ...] = ()
+    """The endpoints of the load's Service as they were when planned."""
     _load_groups: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -191,7 +195,13 @@ class Chaos:
         for action in experiment.actions:
             made = self._bind(action, mark, found)
             bound += [made] if made is not None else []
-        plan = Plan(experiment=experiment, environment=place.environment, seed=self.session.seed, bound=_ordered(bound))
+        plan = Plan(
+            experiment=experiment,
+            environment=place.environment,
+            seed=self.session.seed,
+            bound=_ordered(bound),
+            exposed=self._exposed(found),
+        )
         heals = bool(bound) and all(one.self_heals and not one.undo for one in bound)
         seconds = expected_seconds(experiment, heals_itself=heals)
         requests, share = planned_price(experiment, seconds=seconds)
@@ -203,6 +213,25 @@ class Chaos:
             seconds=seconds,
         )
         return but(plan, digest=digests.plan_digest(plan)), facts, found
+
+    def _exposed(self, found: list[Refusal]) -> tuple[Target, ...]:
+        """The ready endpoints that lead to the load now; remembered, because they must still be so when the fault is injected."""
+        self._ready = ()
+        if self.experiment.load is None or any(one.slug == "endpoints" for one in found):
+            return ()
+        try:
+            self._ready = self._serving()
+        except DriverError as trouble:
+            found.append(Refusal(slug="endpoints", sentence=trouble.message.removeprefix("UsageError: "), hint=trouble.hint))
+        return tuple(one.target for one in self._ready)
+
+    def _serving(self) -> tuple[EndpointFacts, ...]:
+        endpoint = self._load_endpoint()
+        if endpoint is None or not endpoint.service:
+            return ()
+        namespace, _, name = endpoint.service.partition("/")
+        answer = self.session.caller.kind("", "serving", {"namespace": namespace, "name": name}, timeout=LOOK)
+        return msgspec.convert(answer, tuple[EndpointFacts, ...])
 
     def _mark(self, experiment: Experiment) -> RunMark:
         """Whose the faults of this run are. It expires when even a run that takes twice as long, and its heal, must be over."""
@@ -358,10 +387,18 @@ class Chaos:
         assert self.session.place is not None
         return self.session.place.endpoint(self.experiment.load.endpoint) if self.experiment.load is not None else None
 
-    def _exposure(self, since: int) -> tuple[dict[str, int], str]:
+    def _exposure(self, since: int) -> Reached:
+        """Who served, where the environment counts it, and which of the planned endpoints stood ready all the time since."""
         assert self.session.place is not None
         served = dict(self.session.place.exposure(since))
-        return served, "data plane" if served else "marker"
+        how = "data plane" if served else "marker"
+        if served or not self._ready:
+            return Reached(served=served, how=how)
+        try:
+            ready, passing = stood(self._ready, self._serving())
+        except ChaosfwError:
+            return Reached(served=served, how=how)  # not seen: nothing is inferred then
+        return Reached(served=served, how=how, ready=ready, passing=passing)
 
     # -- teardown -------------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
+import yaml
+
+from chaosfw.sandbox import public as sandbox
 from tests.plugin.conftest import SETTINGS, Workspace
 
 LOGICAL = SETTINGS.replace("service/shop/", "service/store/") + 'namespaces = { store = "shop" }\n'
@@ -93,3 +97,62 @@ def test_drain(chaos: cf.Chaos) -> None: ...
     assert marks[0]["expiry"] < marks[1]["expiry"]
     assert [mark["epoch"] for mark in marks] == [plan["bound"][0]["undo"][0]["epoch"] for plan in (first, second)]
     assert first["digest"] == second["digest"]
+
+
+def as_a_real_cluster(cluster: sandbox.Sandbox, endpoint: str) -> str:
+    """The sandbox declared as what it pretends to be: nobody counts connections there, and its services are reached by URL."""
+    context = yaml.safe_load(cluster.kubeconfig.read_text())["current-context"]
+    shop = endpoint.format(url=cluster.endpoint("myapp", namespace="shop", port=80))
+    return (
+        SETTINGS.replace('environment = "sandbox"', 'environment = "staging"')
+        + f"""
+[tool.chaosfw.environments.staging]
+context = "{context}"
+server = "{cluster.server}"
+kubeconfig = "{cluster.kubeconfig}"
+namespaces = {{ store = "shop" }}
+endpoints.shop = {shop}
+"""
+    )
+
+
+SILENT = """
+base = base.but("", load=cf.Load("shop", rate=120, marker="x-nobody-says"))
+
+@cf.experiment(base.but("survives", k8s.kill(k8s.deployment("myapp", namespace="store"), count=1)))
+def test_kill(chaos: cf.Chaos) -> None:
+    chaos.run()
+"""
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "how", "code"),
+    [
+        ('{{ url = "{url}", service = "store/myapp" }}', "inferred", 0),
+        ('"{url}"', "", 10),
+    ],
+)
+def test_exposure_is_inferred_where_the_service_is_declared(
+    workspace: Workspace, cluster: sandbox.Sandbox, endpoint: str, how: str, code: int
+) -> None:
+    """The service does not say who answered, and nobody counts: its ready endpoints and enough connections do."""
+    workspace.variables["XDG_STATE_HOME"] = str(workspace.path / "state")
+    workspace.write("pyproject.toml", as_a_real_cluster(cluster, endpoint))
+    workspace.experiments(SILENT)
+
+    ran = workspace.run()
+
+    record = ran.record()
+    assert (ran.code, record["exposure"]["how"]) == (code, how), ran.output
+    assert len(record["plan"]["exposed"]) == (3 if how else 0)
+
+
+def test_a_declared_service_that_is_not_there_is_refused(workspace: Workspace, cluster: sandbox.Sandbox) -> None:
+    workspace.variables["XDG_STATE_HOME"] = str(workspace.path / "state")
+    workspace.write("pyproject.toml", as_a_real_cluster(cluster, '{{ url = "{url}", service = "store/nothing" }}'))
+    workspace.experiments(SILENT)
+
+    ran = workspace.run("--chaos-plan")
+
+    assert ran.code == 11, ran.output
+    assert "there is no Service 'nothing' in namespace 'shop'" in ran.output

@@ -17,7 +17,7 @@ from chaosfw.model.facts import Facts, PodFacts
 from chaosfw.model.fault import Bound
 from chaosfw.model.plan import Plan
 from chaosfw.planning import guards
-from chaosfw.settings import Settings, limits_in_words, load, narrowed
+from chaosfw.settings import EndpointSettings, Settings, limits_in_words, load, narrowed
 
 
 def loaded(folder: Path, text: str, *, variables: dict[str, str] | None = None, flags: dict[str, Any] | None = None) -> Settings:
@@ -154,7 +154,30 @@ def test_an_environment_says_what_it_is(tmp_path: Path) -> None:
 
     assert (staging.kind, staging.context, staging.server, staging.identity) == ("kubernetes", "stg", "https://stg:6443", "uid")
     assert (staging.namespaces, staging.zones) == ({"shop": "shop-stg"}, ("a", "b"))
+    assert staging.endpoints == {"shop": EndpointSettings(where="https://shop.stg.example")}
     assert staging.limits == Limits(pods=0.5, nodes=2, protect=("chaos=never", "team=pay", "tier=db"))
+
+
+def test_an_endpoint_names_the_service_behind_its_url(tmp_path: Path) -> None:
+    text = '[tool.chaosfw.environments.sandbox]\nendpoints.shop = { url = "https://shop.example", service = "shop/web" }\n'
+
+    assert loaded(tmp_path, text).chosen().endpoints == {"shop": EndpointSettings(where="https://shop.example", service="shop/web")}
+
+
+def test_an_endpoint_that_is_wrong_is_told_in_words(tmp_path: Path) -> None:
+    text = """
+    [tool.chaosfw.environments.sandbox.endpoints]
+    a = 3
+    b = { service = "web" }
+    c = { url = "https://c", sevice = "shop/web" }
+    """
+
+    assert problems(tmp_path, text) == (
+        "environments.sandbox.endpoints.a is 3: a URL, service/<namespace>/<name>:<port> or { url = …, service = … } was expected",
+        "environments.sandbox.endpoints.b.url is None: a URL was expected",
+        "environments.sandbox.endpoints.b.service is 'web': '<namespace>/<name>' was expected",
+        "unknown environments.sandbox.endpoints.c.sevice: did you mean 'service'? Known: url, service",
+    )
 
 
 def test_defaults_are_durations(tmp_path: Path) -> None:
