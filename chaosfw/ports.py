@@ -12,7 +12,7 @@ from typing import Protocol
 from chaosfw.model.activity import Action, LoadProvider, Provider
 from chaosfw.model.environment import Environment
 from chaosfw.model.event import AnyEvent
-from chaosfw.model.fault import Bound, Proof, Reverted, Undo, UndoRecord
+from chaosfw.model.fault import Bound, Proof, Reverted, RunMark, Undo, UndoRecord
 from chaosfw.model.load import Endpoint, Generator, Load, Seal
 from chaosfw.model.struct import Json, Noun
 from chaosfw.model.tolerance import Tolerance
@@ -46,6 +46,15 @@ class Answer(Noun, frozen=True, kw_only=True):
     value: Json = None
     error: str = ""
     hint: str = ""
+
+
+class Reached(Noun, frozen=True, kw_only=True):
+    """Which instances the load reached in the baseline, and what may be inferred where nobody counted: see ``event.Exposed``."""
+
+    served: dict[str, int] = {}
+    how: str = ""
+    ready: tuple[str, ...] = ()
+    passing: tuple[str, ...] = ()
 
 
 class Executor(Protocol):
@@ -88,8 +97,11 @@ class FaultKind(Protocol):
     functions: tuple[str, ...]
     """The provider functions it adorns, ``chaosk8s.node.actions.cordon_node``."""
 
-    def bind(self, action: Action, environment: Environment, *, seed: int, run: str) -> Bound:
-        """Names exactly what will be hit and reads b. Raises UsageError when nothing matches. Changes nothing."""
+    def bind(self, action: Action, environment: Environment, *, seed: int, mark: RunMark) -> Bound:
+        """
+        Names exactly what will be hit and reads b. Raises UsageError when nothing matches. Changes nothing. ``mark`` says whose the
+        fault is, for undo records and for marks on what is changed; targets and changes do not depend on it.
+        """
         ...
 
     def bitten(self, bound: Bound) -> Proof: ...

@@ -10,12 +10,13 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from chaosfw.errors import DefinitionError, UsageError
 from chaosfw.model.environment import Limits
+from chaosfw.model.struct import but
 from chaosfw.quantities import count_or_share, duration, share
 
 DURATIONS = ("baseline", "lasts", "stable_for", "recover_within", "probe_every")
@@ -26,8 +27,22 @@ ENVIRONMENT = (
     "kind", "manifests", "images", "endpoints", "nodes", "zones", "profile", "context", "server", "kubeconfig", "namespaces", "limits",
     "accept_manual_heal", "identity", "halt", "prometheus",
 )  # fmt: skip
+ENDPOINT = ("url", "service")
 KINDS = ("sandbox", "kubernetes")
 LIMITS = ("pods", "nodes", "zones", "budget", "protect")
+LIMIT_VARIABLE = "CHAOSFW_LIMIT_"
+"""What the variables that narrow a limit begin with: ``CHAOSFW_LIMIT_PODS``."""
+LIMIT_FLAG = "--chaos-limit"
+UNLIMITED = Limits(pods=None, nodes=None, zones=None, budget=None, protect=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointSettings:
+    """Where a service is reached: a URL, or ``service/<namespace>/<name>:<port>`` which the environment resolves."""
+
+    where: str
+    service: str = ""
+    """``<namespace>/<name>`` of the Service behind a URL; empty: not known, and nothing is inferred about who served."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +55,7 @@ class EnvironmentSettings:
     """Globs, relative to the rootdir; applied to a sandbox."""
     images: Mapping[str, str] = field(default_factory=dict)
     """Image name to command, for a sandbox; every other image runs the stand-in app."""
-    endpoints: Mapping[str, str] = field(default_factory=dict)
-    """Name to URL, or to ``service/<namespace>/<name>:<port>`` which the environment resolves."""
+    endpoints: Mapping[str, EndpointSettings] = field(default_factory=dict)
     nodes: int = 3
     zones: tuple[str, ...] = ("zone-a", "zone-b", "zone-c")
     profile: str = "fast"
@@ -59,6 +73,8 @@ class EnvironmentSettings:
     prometheus: str = ""
     """URL of the Prometheus that PromQL is asked of."""
     limits: Limits = field(default_factory=Limits)
+    beside: Limits | None = None
+    """What variables and flags narrow to where that can not be compared with ``limits``: a count beside a share. Both are asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +91,8 @@ class Settings:
     lock_timeout: float = 600.0
     """Seconds to wait for another run's lock before refusing."""
     origins: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """Sentences for the user about what was asked for and changes nothing."""
 
     def chosen(self) -> EnvironmentSettings:
         """The environment to use. Raises UsageError naming those that are declared."""
@@ -103,16 +121,29 @@ def load(rootdir: Path, *, variables: Mapping[str, str], flags: Mapping[str, Any
     if problems:
         raise DefinitionError(where, problems)
     chosen, origins = _layered(table, variables, flags, where)
+    wanted, notes = _outside_limits(variables, flags), tuple[str, ...]()
+    if (name := str(chosen.get("environment", "sandbox"))) in environments:
+        origins |= _limit_origins(table, name, where)
+        environments[name], notes = _narrowed_from_outside(environments[name], wanted, origins)
     return Settings(
         rootdir=rootdir,
-        environment=str(chosen.get("environment", "sandbox")),
+        environment=name,
         environments=environments,
         defaults=defaults,
         reports=rootdir / str(chosen.get("reports", "reports")),
         seed=_whole(chosen.get("seed"), origins),
         lock_timeout=duration(chosen.get("lock_timeout", 600.0), what="lock_timeout"),
         origins=origins,
+        notes=notes,
     )
+
+
+def limits_in_words(chosen: EnvironmentSettings) -> dict[str, str]:
+    """Each limit of an environment as people read it; two that can not be compared are both told: ``34% and 2``."""
+    asked = (chosen.limits, chosen.beside or UNLIMITED)
+    bounds = {name: [bound for one in asked if (bound := getattr(one, name)) is not None] for name in LIMITS if name != "protect"}
+    shown = {name: " and ".join(map(_bound_in_words, found)) or "none" for name, found in bounds.items()}
+    return {**shown, "protect": ", ".join(chosen.limits.protect)}
 
 
 def narrowed(wide: Limits, narrow: Limits | None) -> Limits:
@@ -165,6 +196,95 @@ def _layered(
     return chosen, origins
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """One limit that a variable or a flag asks for. ``said``: how it was written."""
+
+    name: str
+    value: Any
+    origin: str
+    said: str
+
+
+def _outside_limits(variables: Mapping[str, str], flags: Mapping[str, Any]) -> tuple[_Wanted, ...]:
+    """What variables ask for, then what flags do. Raises UsageError with everything that is wrong about them."""
+    problems: list[str] = []
+    given = [
+        (variable.removeprefix(LIMIT_VARIABLE).lower(), text, variable, f"{variable}={text}")
+        for variable, text in sorted(variables.items())
+        if variable.startswith(LIMIT_VARIABLE) and text
+    ]
+    for one in flags.get("limits") or ():
+        name, equals, text = str(one).partition("=")
+        given += [(name.strip(), text, LIMIT_FLAG, f"{LIMIT_FLAG} {one}")] if equals else []
+        problems += [] if equals else [f"{LIMIT_FLAG} {one!r}: NAME=VALUE was expected"]
+    wanted = [
+        _Wanted(name=name, value=_limit_value(name, text, said, problems), origin=origin, said=said) for name, text, origin, said in given
+    ]
+    if problems:
+        raise UsageError("; ".join(problems), hint=f"limits: {', '.join(LIMITS)}; {LIMIT_FLAG} pods=1, pods=10%, protect=tier=database")
+    return tuple(wanted)
+
+
+def _limit_value(name: str, text: str, said: str, problems: list[str]) -> Any:
+    if name not in LIMITS:
+        close = difflib.get_close_matches(name, LIMITS, n=1)
+        problems.append(f"{said}: there is no limit {name!r}" + (f", did you mean {close[0]!r}?" if close else ""))
+        return None
+    if name == "protect":
+        selectors = tuple(one.strip() for one in text.split(",") if one.strip())
+        problems += [] if selectors else [f"{said}: a label (key or key=value) was expected"]
+        return selectors
+    if name == "budget":
+        return _tried(share, text, said, problems)
+    return _tried(count_or_share, int(text) if text.strip().isdecimal() else text, said, problems)
+
+
+def _limit_origins(table: Mapping[str, Any], environment: str, where: str) -> dict[str, str]:
+    """Where each limit of an environment came from, before anything outside the file is asked."""
+    tables = (table.get("limits", {}), table.get("environments", {}).get(environment, {}).get("limits", {}))
+    written = {name for one in tables for name in one}
+    origins = {f"limits.{name}": where if name in written else "default" for name in LIMITS}
+    return origins | ({"limits.protect": f"default, {where}"} if "protect" in written else {})
+
+
+def _narrowed_from_outside(
+    chosen: EnvironmentSettings, wanted: tuple[_Wanted, ...], origins: dict[str, str]
+) -> tuple[EnvironmentSettings, tuple[str, ...]]:
+    """The environment with stricter limits, ``origins`` brought up to date, and a sentence for whatever would have widened one."""
+    limits, beside = chosen.limits, chosen.beside or UNLIMITED
+    notes: list[str] = []
+    for one in wanted:
+        key = f"limits.{one.name}"
+        if one.name == "protect":
+            limits = but(limits, protect=tuple(dict.fromkeys((*limits.protect, *one.value))))
+            origins[key] += f", {one.origin}"
+            continue
+        there = [bound for of in (limits, beside) if (bound := getattr(of, one.name)) is not None]
+        if wider := [bound for bound in there if _is_comparable(bound, one.value) and bound <= one.value]:
+            if wider[0] != one.value:
+                stays = _bound_in_words(wider[0])
+                notes.append(
+                    f"{one.said} would widen {key}, which stays {stays} (from {origins[key]}): outside the file it can only narrow"
+                )
+        elif not there or _is_comparable(getattr(limits, one.name), one.value):
+            limits = but(limits, **{one.name: one.value})
+            origins[key] = one.origin
+        else:
+            beside = but(beside, **{one.name: one.value})
+            origins[key] += f", beside it {one.origin}"
+    return replace(chosen, limits=limits, beside=None if beside == UNLIMITED else beside), tuple(notes)
+
+
+def _is_comparable(one: float | int, other: float | int) -> bool:
+    """Counts with counts and shares with shares; nothing at all is less than either."""
+    return isinstance(one, int) == isinstance(other, int) or 0 in (one, other)
+
+
+def _bound_in_words(bound: float | int) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound * 100:g}%"
+
+
 def _environment(name: str, given: Any, limits: Limits, problems: list[str]) -> EnvironmentSettings:
     prefix = f"environments.{name}"
     if not isinstance(given, dict):
@@ -178,9 +298,12 @@ def _environment(name: str, given: Any, limits: Limits, problems: list[str]) -> 
     for key in ("manifests", "zones", "halt"):
         if key in given:
             made[key] = tuple(str(one) for one in _typed(given[key], list, f"{prefix}.{key}", problems) or [])
-    for key in ("images", "endpoints", "namespaces"):
+    for key in ("images", "namespaces"):
         if key in given:
             made[key] = {str(one): str(value) for one, value in (_typed(given[key], dict, f"{prefix}.{key}", problems) or {}).items()}
+    if "endpoints" in given:
+        declared = _typed(given["endpoints"], dict, f"{prefix}.endpoints", problems) or {}
+        made["endpoints"] = {str(one): _endpoint(value, f"{prefix}.endpoints.{one}", problems) for one, value in declared.items()}
     if "nodes" in given:
         made["nodes"] = _typed(given["nodes"], int, f"{prefix}.nodes", problems)
     for text in made.get("halt", ()):
@@ -192,6 +315,21 @@ def _environment(name: str, given: Any, limits: Limits, problems: list[str]) -> 
     if made["kind"] == "kubernetes" and not given.get("server"):
         problems.append(f"{prefix}.server is missing: the API server that context {given.get('context')!r} must really point at")
     return EnvironmentSettings(name=name, limits=_limits(given.get("limits", {}), limits, f"{prefix}.limits", problems), **made)
+
+
+def _endpoint(given: Any, what: str, problems: list[str]) -> EndpointSettings:
+    if isinstance(given, str):
+        return EndpointSettings(where=given)
+    if not isinstance(given, dict):
+        problems.append(f"{what} is {given!r}: a URL, service/<namespace>/<name>:<port> or {{ url = …, service = … }} was expected")
+        return EndpointSettings(where="")
+    _unknown(given, ENDPOINT, f"{what}.", problems)
+    if "://" not in str(given.get("url", "")):
+        problems.append(f"{what}.url is {given.get('url')!r}: a URL was expected")
+    service = str(given.get("service", ""))
+    if service and (service.count("/") != 1 or not all(service.split("/"))):
+        problems.append(f"{what}.service is {service!r}: '<namespace>/<name>' was expected")
+    return EndpointSettings(where=str(given.get("url", "")), service=service)
 
 
 def _limits(given: Any, inherited: Limits, prefix: str, problems: list[str]) -> Limits:

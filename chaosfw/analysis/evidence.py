@@ -20,7 +20,6 @@ from chaosfw.model.event import CallBegan, CallEnded, Contaminated, Exposed, Pha
 from chaosfw.model.experiment import Experiment
 from chaosfw.model.fault import Bound
 from chaosfw.model.load import NO_MARKER, Outcome, Seal
-from chaosfw.model.plan import Plan
 from chaosfw.model.record import ActionLine, Coverage, Exposure, ProbeLine, Round
 from chaosfw.model.struct import Json
 from chaosfw.model.tolerance import Between
@@ -101,27 +100,40 @@ def served(story: Story, *, series: Series | None, baseline: Bools | None, seal:
     return found, "marker" if found else ""
 
 
-def exposure(plan: Plan, *, lines: Sequence[ActionLine], served: dict[str, int], how: str, connections: int) -> Exposure:
+def endpoints(story: Story) -> tuple[set[str], set[str]]:
     """
-    Did the load reach a victim of every action before it was hit? Seen, or inferred: the victim was a ready endpoint all
-    through the baseline and there were enough connections (verdict.md, Exposure).
+    The endpoints that stood ready from the plan to the fault, and all that are known: those that came or went meanwhile shared the
+    connections as well. Without a second look right before the fault nothing stood.
     """
-    ready = {target.name for target in plan.exposed}
+    planned = {target.name for target in story.plan.exposed} if story.plan else set()
+    seen = story.last(Exposed)
+    if seen is None:
+        return set(), planned
+    return planned & set(seen.ready), planned | set(seen.ready) | set(seen.passing)
+
+
+def exposure(
+    *, lines: Sequence[ActionLine], served: dict[str, int], how: str, connections: int, stood: set[str], known: set[str]
+) -> Exposure:
+    """
+    Did the load reach a victim of every action before it was hit? Seen, or inferred: the victim stood as a ready endpoint all
+    through the baseline and there were enough connections for all that are known (verdict.md, Exposure).
+    """
     victims = [set(line.victims) or {target.name for target in line.targets} for line in lines]
     everyone = tuple(sorted(set().union(*victims)))
     reached = {name for name in everyone if served.get(name)}
     missed = tuple(line.name for line, names in zip(lines, victims, strict=True) if not names & reached)
-    if not missed or ready & set(served):
+    if not missed or known & set(served):
         return Exposure(
             how=how if not missed else "", victims=everyone, reached=tuple(sorted(reached)), missed=missed, connections=connections
         )
-    needed = max((_needed(len(names & ready), of=len(ready)) for names in victims), default=0)
-    blind = tuple(line.name for line, names in zip(lines, victims, strict=True) if not names & ready)
+    needed = max((_needed(len(names & stood), of=len(known)) for names in victims), default=0)
+    blind = tuple(line.name for line, names in zip(lines, victims, strict=True) if not names & stood)
     unsure = tuple(line.name for line in lines) if connections < needed else blind
     return Exposure(
         how="" if unsure else "inferred",
         victims=everyone,
-        reached=() if unsure else tuple(sorted(set(everyone) & ready)),
+        reached=() if unsure else tuple(sorted(set(everyone) & stood)),
         missed=unsure,
         connections=connections,
         needed=needed,

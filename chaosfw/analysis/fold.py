@@ -37,7 +37,6 @@ from chaosfw.model.event import (
 )
 from chaosfw.model.experiment import Experiment
 from chaosfw.model.fault import UndoRecord
-from chaosfw.model.plan import Plan
 from chaosfw.model.record import Coverage, Exposure, LoadLine, Mark, ObjectiveLine, Outage, Price, Record, Round
 from chaosfw.model.struct import but
 
@@ -161,7 +160,7 @@ def _with_load(record: Record, story: Story, *, data: bytes | memoryview) -> Rec
         objectives=_objectives(story, column=column, index=index, baseline=baseline),
         coverage=_coverage(record, story),
         served=counted,
-        exposure=_exposure(record, story.plan, column=column, baseline=baseline, counted=counted, how=how),
+        exposure=_exposure(record, story, column=column, baseline=baseline, counted=counted, how=how),
         recovery=recovery.measure(story, possible=possible, watched=seen),
         price=_price(story, column=column, index=index),
     )
@@ -229,10 +228,10 @@ def _in_baseline(index: Ints, story: Story) -> Bools:
     return found
 
 
-def _exposure(record: Record, plan: Plan | None, *, column: Series, baseline: Bools, counted: dict[str, int], how: str) -> Exposure:
-    assert plan is not None
+def _exposure(record: Record, story: Story, *, column: Series, baseline: Bools, counted: dict[str, int], how: str) -> Exposure:
     connections = int(np.count_nonzero(baseline & ~column.reused & (column.sent > 0)))
-    return evidence.exposure(plan, lines=record.actions, served=counted, how=how, connections=connections)
+    stood, known = evidence.endpoints(story)
+    return evidence.exposure(lines=record.actions, served=counted, how=how, connections=connections, stood=stood, known=known)
 
 
 def _coverage(record: Record, story: Story) -> tuple[Coverage, ...]:

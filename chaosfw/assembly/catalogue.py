@@ -25,7 +25,7 @@ from chaosfw.drivers.toolkit.plain import Plain
 from chaosfw.errors import UsageError
 from chaosfw.model.activity import Action, PythonProvider
 from chaosfw.model.environment import Environment
-from chaosfw.model.fault import Bound, Undo, UndoRecord
+from chaosfw.model.fault import Bound, RunMark, Undo, UndoRecord
 from chaosfw.model.struct import Json, to_json
 from chaosfw.ports import FaultKind, KindCall, ProviderCall
 from chaosfw.timing import SYSTEM
@@ -76,7 +76,7 @@ def _bind(kind: str, data: Json) -> Json:
     action = calls.configured(msgspec.convert(data["action"], Action))
     environment = msgspec.convert(data["environment"], Environment)
     adorned = kinds()[kind] if kind else kind_for(action)
-    return to_json(adorned.bind(action, environment, seed=data["seed"], run=data["run"]))
+    return to_json(adorned.bind(action, environment, seed=data["seed"], mark=msgspec.convert(data["mark"], RunMark)))
 
 
 def _bitten(kind: str, data: Json) -> Json:
@@ -113,6 +113,10 @@ def _sights(kubeconfig: str) -> Sights:
     return found
 
 
+def _serving(kind: str, data: Json) -> Json:
+    return [to_json(one) for one in look.serving(here(), namespace=data["namespace"], name=data["name"])]
+
+
 def _ping(kind: str, data: Json) -> Json:
     """The canary: the environment answers to these credentials."""
     return to_json(look.identity(here()))
@@ -126,6 +130,7 @@ _VERBS: dict[str, Callable[[str, Json], Json]] = {
     "snapshot": _snapshot,
     "facts": _facts,
     "see": _see,
+    "serving": _serving,
     "identity": _ping,
 }
 

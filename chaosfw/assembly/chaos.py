@@ -26,30 +26,36 @@ from chaosfw.engine.machine import Machine
 from chaosfw.errors import ChaosfwError, DriverError, Refused, UsageError
 from chaosfw.load.prober.driver import ProberDriver
 from chaosfw.model import event as e
-from chaosfw.model.activity import Action, HttpProvider, Hypothesis, Probe, ProcessProvider, PythonProvider
+from chaosfw.model.activity import Action, HttpProvider, ProcessProvider, PythonProvider
+from chaosfw.model.environment import Target
 from chaosfw.model.event import Phase
 from chaosfw.model.experiment import Experiment
-from chaosfw.model.facts import Facts
-from chaosfw.model.fault import Bound
+from chaosfw.model.facts import EndpointFacts, Facts
+from chaosfw.model.fault import Bound, RunMark
 from chaosfw.model.load import Endpoint
 from chaosfw.model.plan import Plan, Refusal
 from chaosfw.model.record import Record
 from chaosfw.model.struct import Json, but, to_json
 from chaosfw.model.verdict import Judgement, Safety, Verdict
 from chaosfw.planning import digests
+from chaosfw.planning.activities import Activity, everywhere
+from chaosfw.planning.endpoints import stood
 from chaosfw.planning.guards import refusals
+from chaosfw.planning.namespaces import translated
 from chaosfw.planning.price import expected_seconds, planned_price
-from chaosfw.ports import Watcher
+from chaosfw.ports import Reached, Watcher
 from chaosfw.quantities import duration
 from chaosfw.safety import audit, fence
 from chaosfw.safety.lock import FileLock
 from chaosfw.settings import narrowed
 from chaosfw.store.folder import RunFolder
 from chaosfw.store.journal import JournalFile, read_journal
-from chaosfw.timing import boot_id
+from chaosfw.timing import boot_id, iso, nanoseconds
 
 LOOK = 15.0
 """Seconds that one look at the environment may take before or after a run."""
+MARK_GRACE = 600.0
+"""Seconds for putting back, and for clocks that differ, beyond the longest run: after them a mark has expired."""
 SCHEMA = 1
 
 
@@ -122,6 +128,8 @@ class Chaos:
     id: str = ""
     interrupted: str = ""
     """The signal that ended the run, if one did."""
+    _ready: tuple[EndpointFacts, ...] = ()
+    """The endpoints of the load's Service as they were when planned."""
     _load_groups: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -187,10 +195,17 @@ class Chaos:
             msgspec.convert(self.session.caller.kind("", "facts", None, timeout=LOOK), Facts) if place.environment.kubeconfig else Facts()
         )
         bound: list[Bound] = []
+        mark = self._mark(experiment)
         for action in experiment.actions:
-            made = self._bind(action, found)
+            made = self._bind(action, mark, found)
             bound += [made] if made is not None else []
-        plan = Plan(experiment=experiment, environment=place.environment, seed=self.session.seed, bound=_ordered(bound))
+        plan = Plan(
+            experiment=experiment,
+            environment=place.environment,
+            seed=self.session.seed,
+            bound=_ordered(bound),
+            exposed=self._exposed(found),
+        )
         heals = bool(bound) and all(one.self_heals and not one.undo for one in bound)
         seconds = expected_seconds(experiment, heals_itself=heals)
         requests, share = planned_price(experiment, seconds=seconds)
@@ -203,13 +218,38 @@ class Chaos:
         )
         return but(plan, digest=digests.plan_digest(plan)), facts, found
 
-    def _bind(self, action: Action, found: list[Refusal]) -> Bound | None:
+    def _exposed(self, found: list[Refusal]) -> tuple[Target, ...]:
+        """The ready endpoints that lead to the load now; remembered, because they must still be so when the fault is injected."""
+        self._ready = ()
+        if self.experiment.load is None or any(one.slug == "endpoints" for one in found):
+            return ()
+        try:
+            self._ready = self._serving()
+        except DriverError as trouble:
+            found.append(Refusal(slug="endpoints", sentence=trouble.message.removeprefix("UsageError: "), hint=trouble.hint))
+        return tuple(one.target for one in self._ready)
+
+    def _serving(self) -> tuple[EndpointFacts, ...]:
+        endpoint = self._load_endpoint()
+        if endpoint is None or not endpoint.service:
+            return ()
+        namespace, _, name = endpoint.service.partition("/")
+        answer = self.session.caller.kind("", "serving", {"namespace": namespace, "name": name}, timeout=LOOK)
+        return msgspec.convert(answer, tuple[EndpointFacts, ...])
+
+    def _mark(self, experiment: Experiment) -> RunMark:
+        """Whose the faults of this run are. It expires when even a run that takes twice as long, and its heal, must be over."""
+        assert self._lock is not None
+        longest = expected_seconds(experiment, heals_itself=False) * 2 + MARK_GRACE
+        return RunMark(run=self.id, epoch=self._lock.epoch, expiry=iso(self.session.clock.wall_ns() + nanoseconds(longest)))
+
+    def _bind(self, action: Action, mark: RunMark, found: list[Refusal]) -> Bound | None:
         assert self.session.place is not None
         asked = {
             "action": to_json(action),
             "environment": to_json(self.session.place.environment),
             "seed": self.session.seed,
-            "run": self.id,
+            "mark": to_json(mark),
         }
         try:
             return msgspec.convert(self.session.caller.kind("", "bind", asked, timeout=LOOK), Bound)
@@ -219,7 +259,8 @@ class Chaos:
             return None
 
     def _located(self, found: list[Refusal]) -> Experiment:
-        """The experiment with every endpoint's name replaced by its URL."""
+        """The experiment with every logical namespace replaced by the real one, and every endpoint's name by its URL."""
+        assert self.session.place is not None
 
         def url(name: str, path: str) -> str:
             assert self.session.place is not None
@@ -233,7 +274,7 @@ class Chaos:
 
         if self.experiment.load is not None:
             url(self.experiment.load.endpoint, "")
-        return located(self.experiment, url)
+        return located(translated(self.experiment, self.session.place.environment.namespaces), url)
 
     def _take_snapshot(self) -> None:
         assert self.plan is not None
@@ -352,10 +393,18 @@ class Chaos:
         assert self.session.place is not None
         return self.session.place.endpoint(self.experiment.load.endpoint) if self.experiment.load is not None else None
 
-    def _exposure(self, since: int) -> tuple[dict[str, int], str]:
+    def _exposure(self, since: int) -> Reached:
+        """Who served, where the environment counts it, and which of the planned endpoints stood ready all the time since."""
         assert self.session.place is not None
         served = dict(self.session.place.exposure(since))
-        return served, "data plane" if served else "marker"
+        how = "data plane" if served else "marker"
+        if served or not self._ready:
+            return Reached(served=served, how=how)
+        try:
+            ready, passing = stood(self._ready, self._serving())
+        except ChaosfwError:
+            return Reached(served=served, how=how)  # not seen: nothing is inferred then
+        return Reached(served=served, how=how, ready=ready, passing=passing)
 
     # -- teardown -------------------------------------------------------------------------------------------------------
 
@@ -470,31 +519,15 @@ def located(experiment: Experiment, url: Callable[[str, str], str]) -> Experimen
             return [json(one) for one in value]
         return value
 
-    def probe(one: Probe) -> Probe:
-        if isinstance(one.provider, HttpProvider):
-            return but(one, provider=but(one.provider, url=json(one.provider.url)))
-        if isinstance(one.provider, PythonProvider | ProcessProvider):
-            return but(one, provider=but(one.provider, arguments=json(one.provider.arguments)))
-        return one
+    def change(activity: Activity) -> Activity:
+        provider = activity.provider
+        if isinstance(provider, HttpProvider):
+            return but(activity, provider=but(provider, url=json(provider.url)))
+        if isinstance(provider, PythonProvider | ProcessProvider):
+            return but(activity, provider=but(provider, arguments=json(provider.arguments)))
+        return activity
 
-    def action(one: Action) -> Action:
-        made = one
-        if isinstance(one.provider, HttpProvider):
-            made = but(one, provider=but(one.provider, url=json(one.provider.url)))
-        elif isinstance(one.provider, PythonProvider | ProcessProvider):
-            made = but(one, provider=but(one.provider, arguments=json(one.provider.arguments)))
-        return but(made, rollbacks=tuple(action(back) for back in made.rollbacks), proof=probe(made.proof) if made.proof else None)
-
-    def hypothesis(one: Hypothesis | None) -> Hypothesis | None:
-        return but(one, probes=tuple(probe(each) for each in one.probes)) if one is not None else None
-
-    return but(
-        experiment,
-        steady_state=hypothesis(experiment.steady_state),
-        halt=tuple(probe(one) for one in experiment.halt),
-        method=tuple(action(step) if isinstance(step, Action) else probe(step) for step in experiment.method),
-        rollbacks=tuple(action(one) for one in experiment.rollbacks),
-    )
+    return everywhere(experiment, change)
 
 
 def _ordered(bound: Sequence[Bound]) -> tuple[Bound, ...]:

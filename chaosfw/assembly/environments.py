@@ -21,8 +21,9 @@ import yaml
 from chaosfw.errors import EnvironmentTrouble, SandboxError, UsageError
 from chaosfw.model.environment import Environment, Identity
 from chaosfw.model.load import Endpoint
+from chaosfw.planning.namespaces import real
 from chaosfw.sandbox import public as sandbox
-from chaosfw.settings import EnvironmentSettings, Settings
+from chaosfw.settings import EndpointSettings, EnvironmentSettings, Settings
 
 STARTING = 60.0
 """Seconds that a sandbox may take to come up with all its manifests ready."""
@@ -49,7 +50,7 @@ class SandboxPlace:
 
     environment: Environment
     _sandbox: sandbox.Sandbox
-    _endpoints: Mapping[str, str]
+    _endpoints: Mapping[str, EndpointSettings]
 
     @property
     def directory(self) -> str:
@@ -60,7 +61,7 @@ class SandboxPlace:
         return sandbox.env(self._sandbox.directory)
 
     def endpoint(self, name: str) -> Endpoint:
-        return Endpoint(name=name, url=_resolved(name, self._endpoints, self._service))
+        return _resolved(name, self._endpoints, self.environment.namespaces, self._service)
 
     def settle(self) -> None:
         self._sandbox.settle(timeout=STARTING)
@@ -86,14 +87,14 @@ class ClusterPlace:
     """ports.Place: a real cluster. Its kubeconfig is ours, for this run, and names one context."""
 
     environment: Environment
-    _endpoints: Mapping[str, str]
+    _endpoints: Mapping[str, EndpointSettings]
     directory: str = ""
 
     def variables(self) -> dict[str, str]:
         return {}
 
     def endpoint(self, name: str) -> Endpoint:
-        return Endpoint(name=name, url=_resolved(name, self._endpoints, _no_services))
+        return _resolved(name, self._endpoints, self.environment.namespaces, _no_services)
 
     def settle(self) -> None:
         return
@@ -164,6 +165,7 @@ def _sandbox_place(chosen: EnvironmentSettings, started: sandbox.Sandbox) -> San
         namespaces=dict(chosen.namespaces),
         zones=tuple(started.zones),
         limits=chosen.limits,
+        beside=chosen.beside,
         kubeconfig=str(started.kubeconfig),
         state=str(started.directory / SAFETY),
         profile=chosen.profile,
@@ -200,6 +202,7 @@ def _cluster_place(chosen: EnvironmentSettings) -> ClusterPlace:
         namespaces=dict(chosen.namespaces),
         zones=chosen.zones,
         limits=chosen.limits,
+        beside=chosen.beside,
         kubeconfig=str(kubeconfig),
         state=str(state),
         accept_manual_heal=chosen.accept_manual_heal,
@@ -239,20 +242,25 @@ def _named(content: Mapping[str, Any], table: str, name: str, source: Path) -> d
     raise EnvironmentTrouble(f"{source} has no {table[:-1]} {name!r}", hint=f"{table} there: {known}")
 
 
-def _resolved(name: str, declared: Mapping[str, str], service: Callable[[str, str, str], str]) -> str:
+def _resolved(
+    name: str, declared: Mapping[str, EndpointSettings], namespaces: Mapping[str, str], service: Callable[[str, str, str], str]
+) -> Endpoint:
+    """Where an endpoint is and which Service leads to it. ``service`` turns the namespace, name and port of one into a URL."""
     if name not in declared:
         known = ", ".join(sorted(declared)) or "none"
         raise UsageError(
             f"endpoint {name!r} is not declared for this environment", hint=f"declared: {known}; see [tool.chaosfw.environments]"
         )
-    where = declared[name]
+    where = declared[name].where
     if "://" in where:
-        return where
+        namespace, slash, behind = declared[name].service.partition("/")
+        return Endpoint(name=name, url=where, service=f"{real(namespace, namespaces)}/{behind}" if slash else "")
     if not where.startswith("service/") or where.count("/") != 2:
         raise UsageError(f"endpoint {name!r} is {where!r}: a URL or service/<namespace>/<name>:<port> was expected")
     _, namespace, rest = where.split("/")
     service_name, _, port = rest.partition(":")
-    return service(namespace, service_name, port)
+    namespace = real(namespace, namespaces)
+    return Endpoint(name=name, url=service(namespace, service_name, port), service=f"{namespace}/{service_name}")
 
 
 def _no_services(namespace: str, name: str, port: str) -> str:

@@ -26,7 +26,7 @@ from chaosfw.safety.companion import Companion, start
 from chaosfw.safety.fence import start_time
 from chaosfw.safety.ledger import LedgerFile
 from chaosfw.safety.watchdog import Orders
-from chaosfw.settings import Settings
+from chaosfw.settings import Settings, limits_in_words
 from chaosfw.store.folder import GameDayFolder
 from chaosfw.timing import SYSTEM, Clock
 
@@ -280,4 +280,5 @@ def settings_as_json(settings: Settings) -> Mapping[str, Any]:
         "defaults": dict(settings.defaults),
         "origins": dict(settings.origins),
         "lock_timeout": settings.lock_timeout,
+        "limits": limits_in_words(settings.chosen()),
     }

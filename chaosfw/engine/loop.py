@@ -39,6 +39,7 @@ from chaosfw.ports import (
     Lock,
     ProviderCall,
     Pulse,
+    Reached,
     Watcher,
 )
 from chaosfw.safety.heal import heal
@@ -67,7 +68,8 @@ class Tools:
     writer: Executor
     reader: Executor
     healer: Callable[[], Caller]
-    exposure: Callable[[int], tuple[dict[str, int], str]]
+    exposure: Callable[[int], Reached]
+    """Asked at the end of the baseline, right before anything is injected, with the instant at which the baseline began."""
     load: LoadDriver | None = None
     endpoint: Endpoint | None = None
     window: Callable[[LoadRun], LoadWindow] | None = None
@@ -348,8 +350,8 @@ class Loop:
         self._put(w.LoadDown(at=self._now(), seal=seal, reason=reason))
 
     def _count_served(self, since: int) -> None:
-        served, how = self.tools.exposure(since)
-        self._put(w.Served(at=self._now(), served=served, how=how))
+        reached = self.tools.exposure(since)
+        self._put(w.Served(at=self._now(), reached=reached))
 
     def _heal(self) -> None:
         """Fence, then heal: whatever the drivers still meant to do, they do no more."""

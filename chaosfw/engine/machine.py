@@ -224,7 +224,9 @@ class Machine:
         if self._waiting_for != "served":
             return []
         self._wake.pop("served", None)
-        return [w.Write(event=e.Exposed(at=seen.at, served=seen.served, how=seen.how)), *self._begin_inject(seen.at)]
+        found = seen.reached
+        event = e.Exposed(at=seen.at, served=found.served, how=found.how, ready=found.ready, passing=found.passing)
+        return [w.Write(event=event), *self._begin_inject(seen.at)]
 
     def _on_saw(self, seen: w.Saw) -> list[w.Command]:
         return self.saw(seen.told)

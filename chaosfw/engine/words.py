@@ -12,6 +12,7 @@ from chaosfw.model.event import AnyEvent, ClusterSaw, Phase
 from chaosfw.model.fault import Proof, UndoRecord
 from chaosfw.model.load import Generator, Seal
 from chaosfw.model.struct import Json
+from chaosfw.ports import Reached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +104,7 @@ class HealDone(Input):
 class Served(Input):
     """Who served the load in the baseline."""
 
-    served: dict[str, int]
-    how: str
+    reached: Reached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

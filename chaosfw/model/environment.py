@@ -52,6 +52,8 @@ class Environment(Noun, frozen=True, kw_only=True):
     endpoints: tuple[Endpoint, ...] = ()
     zones: tuple[str, ...] = ()
     limits: Limits = Limits()
+    beside: Limits | None = None
+    """Narrower limits from outside the settings file that can not be compared with ``limits`` (a count and a share): both are asked."""
     kubeconfig: str = ""
     """Path of the kubeconfig written for this run; empty where there is no cluster."""
     state: str = ""

@@ -165,10 +165,17 @@ class LoadEnded(Event, frozen=True, kw_only=True):
 
 
 class Exposed(Event, frozen=True, kw_only=True):
-    """Which instances served the load during the baseline, by marker or by the data plane's own count."""
+    """
+    Which instances served the load during the baseline, by marker or by the data plane's own count; and for inferring it where
+    nobody counted, which endpoints stood ready from the plan to this instant.
+    """
 
     served: dict[str, int]
     how: str = "marker"
+    ready: tuple[str, ...] = ()
+    """Names of endpoints that were ready when planned and still are, without a break. Only these may be inferred to have served."""
+    passing: tuple[str, ...] = ()
+    """Endpoints that were ready for a part of that time: they took a share of the connections as well."""
 
 
 class Halted(Event, frozen=True, kw_only=True):

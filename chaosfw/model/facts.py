@@ -33,8 +33,15 @@ class BudgetFacts(Noun, frozen=True, kw_only=True):
     covers: tuple[str, ...] = ()
 
 
+class EndpointFacts(Noun, frozen=True, kw_only=True):
+    """One pod that a Service offers as ready, and since when it says that it is: the same words twice mean that it was all the time."""
+
+    target: Target
+    since: str = ""
+
+
 class Facts(Noun, frozen=True, kw_only=True):
-    """``marks``: marks of faults that are on objects already. ``serving``: instances behind the load's endpoint."""
+    """``marks``: marks of faults that are on objects already."""
 
     identity: Identity = Identity()
     pods: tuple[PodFacts, ...] = ()

@@ -28,6 +28,22 @@ class UndoState(enum.StrEnum):
 Ending = Literal["never-applied", "restored", "by-other", "superseded", "gone", "expired"]
 
 
+class RunMark(Noun, frozen=True, kw_only=True):
+    """
+    Whose a fault is: what the marks on changed objects and the undo records say about the run that made them. It is made anew for each
+    run, so no digest is over it.
+    """
+
+    run: str
+    epoch: int = 0
+    """The lock's, when the action was bound."""
+    expiry: str = ""
+    """
+    Wall clock, ISO 8601: when the run is over for certain. A label for people and for whoever sweeps up inside a cluster; no deadline of
+    ours is taken from it.
+    """
+
+
 class Undo(Noun, frozen=True, kw_only=True):
     """How to put one object back. ``before`` is b, ``ours`` is i of docs/protocols/heal.md; their shape is the FaultKind's own."""
 
@@ -42,6 +58,7 @@ class Undo(Noun, frozen=True, kw_only=True):
     order: int = 0
     """Put back in descending order: a later fault may depend on an earlier one."""
     epoch: int = 0
+    """The lock's, when the action was bound; 0 in records of versions that did not note it."""
     intended: tuple[Ending, ...] = ("restored",)
     """The endings that count as closed as intended."""
 

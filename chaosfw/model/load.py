@@ -36,6 +36,8 @@ class Endpoint(Noun, frozen=True, kw_only=True):
 
     name: str
     url: str
+    service: str = ""
+    """``namespace/name`` of the Service that leads to the load's instances; empty where nobody said which it is."""
 
 
 class Outcome(enum.IntEnum):

@@ -27,7 +27,7 @@ class Plan(Noun, frozen=True, kw_only=True):
     seed: int
     bound: tuple[Bound, ...] = ()
     exposed: tuple[Target, ...] = ()
-    """The instances that serve the load before the fault: victims are a subset."""
+    """The ready endpoints of the Service that leads to the load, when planned; empty where it is not known or spreads unevenly."""
     intent: str = ""
     digest: str = ""
     price_requests: float | None = None

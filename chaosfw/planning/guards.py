@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from chaosfw.model.environment import Limits, Target
-from chaosfw.model.facts import Facts, NodeFacts, PodFacts
+from chaosfw.model.facts import BudgetFacts, Facts, NodeFacts, PodFacts
+from chaosfw.model.fault import Bound
 from chaosfw.model.plan import Plan, Refusal
+from chaosfw.planning.namespaces import named, words
 
 Guard = Callable[[Plan, Facts, Limits], Iterator[Refusal]]
 
@@ -23,11 +25,11 @@ LEAST_SAMPLES = 20
 
 def refusals(plan: Plan, facts: Facts, limits: Limits) -> tuple[Refusal, ...]:
     """
-    All reasons not to inject; empty means go. The experiment's own limits are asked beside the environment's, because a count and a
-    share can not be merged into one.
+    All reasons not to inject; empty means go. The experiment's own limits, and those of variables and flags, are asked beside the
+    environment's, because a count and a share can not be merged into one.
     """
     found: list[Refusal] = []
-    asked = [limits] if plan.experiment.limits is None else [limits, plan.experiment.limits]
+    asked = [one for one in (limits, plan.environment.beside, plan.experiment.limits) if one is not None]
     for slug, guard in GUARDS.items():
         for one in asked:
             try:
@@ -77,13 +79,23 @@ def identity(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
 
 
 def namespaces(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
-    """Only declared namespaces are touched; in the sandbox all but the cluster's own."""
-    declared = set(plan.environment.namespaces.values())
+    """
+    Only declared namespaces are touched; in the sandbox all but the cluster's own. An action that found nothing is asked by the
+    name that was written: a wrong name is the likeliest reason.
+    """
+    there = plan.environment.namespaces
+    declared = set(there.values())
+    allowed = words(there) or "all but kube-*"
     for target in _targets(plan, "pod"):
         foreign = target.namespace not in declared if declared else target.namespace.startswith("kube-")
         if foreign and not _is_bystander(plan, target):
-            allowed = ", ".join(sorted(declared)) or "all but kube-*"
             yield Refusal(slug="namespaces", sentence=f"{target} is outside the declared namespaces (allowed: {allowed})")
+    found = {bound.action.name for bound in plan.bound}
+    for action in (one for one in plan.experiment.actions if declared and one.name not in found):
+        for name in (one for one in named(action) if one not in declared):
+            yield Refusal(
+                slug="namespaces", sentence=f"{action.name!r} names namespace {name!r}, which is not declared (allowed: {allowed})"
+            )
 
 
 def protected(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
@@ -147,15 +159,21 @@ def empty_zone(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
 
 
 def budget_headroom(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
-    """A PodDisruptionBudget must have room: for every pod that is killed, and for the first one that is evicted."""
+    """
+    A PodDisruptionBudget must have room for the whole method, all of which is in at the same time: for every pod that is killed, once,
+    and for the first one that is evicted, since an eviction asks again until there is room.
+    """
     for budget in facts.budgets:
-        for bound in plan.bound:
-            hit = [target for target in bound.targets if target.kind == "pod" and target.uid in budget.covers]
-            needed = len(hit) if bound.fault.startswith("kubernetes.kill/") else min(1, len(hit))
-            if needed > budget.allowed:
-                whose = f"PodDisruptionBudget {budget.namespace}/{budget.name}"
-                sentence = f"{bound.action.name!r} needs {needed} disruptions, {whose} allows {budget.allowed}"
-                yield Refusal(slug="pdb-headroom", sentence=sentence, hint="kubectl get pdb; is something degraded already?")
+        kills = {bound.action.name: hit for bound in plan.bound if _kills(bound) and (hit := _covered(bound, budget))}
+        killed = set[str]().union(*kills.values())
+        evictions = {bound.action.name: hit for bound in plan.bound if not _kills(bound) and (hit := _covered(bound, budget) - killed)}
+        needed = len(killed) + (1 if evictions else 0)
+        if needed > budget.allowed:
+            names = [repr(name) for name in (*kills, *evictions)]
+            who = f"{', '.join(names[:-1])} and {names[-1]} together need" if len(names) > 1 else f"{names[0]} needs"
+            whose = f"PodDisruptionBudget {budget.namespace}/{budget.name}"
+            sentence = f"{who} {needed} disruptions, {whose} allows {budget.allowed}"
+            yield Refusal(slug="pdb-headroom", sentence=sentence, hint="kubectl get pdb; is something degraded already?")
 
 
 def marked_already(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
@@ -253,6 +271,15 @@ GUARDS: dict[str, Guard] = {
 
 def _targets(plan: Plan, kind: str = "") -> list[Target]:
     return [target for bound in plan.bound for target in bound.targets if not kind or target.kind == kind]
+
+
+def _kills(bound: Bound) -> bool:
+    return bound.fault.startswith("kubernetes.kill/")
+
+
+def _covered(bound: Bound, budget: BudgetFacts) -> set[str]:
+    """The uids of the pods under this budget that an action hits."""
+    return {target.uid for target in bound.targets if target.kind == "pod" and target.uid in budget.covers}
 
 
 def _by_workload(facts: Facts) -> dict[str, list[PodFacts]]:

@@ -10,6 +10,7 @@ def preview(plan: Plan) -> str:
     """Several lines for a terminal, readable without colour."""
     one = plan.experiment
     lines = [f"{one.title}", f"  on {plan.environment.name} ({plan.environment.kind}), about {plan.seconds:.0f} s, seed {plan.seed}"]
+    lines += [f"  namespace {name} is {here} here" for name, here in sorted(plan.environment.namespaces.items()) if name != here]
     if one.steady_state is not None:
         lines.append(f"  normal is: {one.steady_state.title}")
         lines += [

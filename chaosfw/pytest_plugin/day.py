@@ -45,6 +45,7 @@ class Day:
             "reports": option.chaos_reports,
             "seed": option.chaos_seed,
             "lock_timeout": option.chaos_lock_timeout,
+            "limits": option.chaos_limit,
         }
         try:
             self.settings = load(Path(config.rootpath), variables=os.environ, flags=flags)
@@ -216,6 +217,8 @@ class Day:
         """The game day in a few lines at pytest's end."""
         for plan in self._plans:
             reporter.write_line(plan)
+        for note in () if self.is_worker else self.settings.notes:
+            reporter.write_line(f"chaosfw: warning: {note}", yellow=True)
         if self.is_worker or self._folder is None or self.only_plan:
             return
         reporter.section("chaos game day")

@@ -34,6 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos-seed", type=int, metavar="N", help="repeat the choice of victims of an earlier game day")
     group.addoption("--chaos-environment", metavar="NAME", help="the declared environment to use")
     group.addoption("--chaos-reports", metavar="DIR", help="where game days are written (default: reports)")
+    group.addoption(
+        "--chaos-limit", action="append", metavar="NAME=VALUE", help="narrow a limit: pods, nodes, zones, budget or protect; repeatable"
+    )
     group.addoption("--chaos-lock-timeout", metavar="DURATION", help="how long to wait for an environment that is in use")
 
 

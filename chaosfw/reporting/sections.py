@@ -68,7 +68,8 @@ def settings_table(settings: Mapping[str, Json]) -> Table:
             rows += [_setting(f"{name}.{key}", inner, known.get(f"{name}.{key}", known.get(name, TABLE))) for key, inner in value.items()]
         else:
             rows.append(_setting(name, value, known.get(name, "")))
-    rows += [_setting(name, None, origin) for name, origin in known.items() if name not in settings]
+    shown = {cell.text for cell, *_ in rows}
+    rows += [_setting(name, None, origin) for name, origin in known.items() if name not in settings and name not in shown]
     return Table(caption="Settings and where they came from", head=("Setting", "Value", "Origin"), rows=tuple(rows))
 
 
@@ -674,12 +675,11 @@ def _settings(record: Record, *, repeat: str, toolkit: str) -> Section:
             for name, value in amounts.items()
             if value is not None
         ]
-        limits = plan.environment.limits
-        shown = {"pods": limits.pods, "nodes": limits.nodes, "zones": limits.zones, "budget": limits.budget}
         rows += [
-            (Cell(text=f"limits.{name}", code=True), Cell(text=_limit(value)), Cell(text="environment", tone="muted"))
-            for name, value in shown.items()
-            if value is not None
+            (Cell(text=f"limits.{name}", code=True), Cell(text=_limit(value)), Cell(text=_limit_origin(record, name), tone="muted"))
+            for limits in (plan.environment.limits, plan.environment.beside)
+            for name in ("pods", "nodes", "zones", "budget")
+            if (value := getattr(limits, name, None)) is not None
         ]
         if plan.environment.identity.server:
             facts.append(Fact(name="API server", value=figures.short(plan.environment.identity.server), note=plan.environment.identity.uid))
@@ -698,6 +698,11 @@ def _settings(record: Record, *, repeat: str, toolkit: str) -> Section:
         tables=tuple(t for t in tables if t.rows),
         folded=True,
     )
+
+
+def _limit_origin(record: Record, name: str) -> str:
+    origins = record.settings.get("origins")
+    return str(origins.get(f"limits.{name}", "environment")) if isinstance(origins, dict) else "environment"
 
 
 def _origin(record: Record, name: str) -> str:

@@ -30,6 +30,7 @@ from chaosfw.model.event import (
     BodyEnded,
     CallBegan,
     CallEnded,
+    Exposed,
     HealBegan,
     HealEnded,
     LoadBegan,
@@ -131,6 +132,10 @@ class Script:
     """The instances that response markers name; empty: the service sets no marker."""
     exposed: tuple[str, ...] = PODS
     """The ready endpoints that the plan knows."""
+    still_ready: tuple[str, ...] | None = None
+    """Those that stood ready all the time until the fault; None: all of them."""
+    passing: tuple[str, ...] = ()
+    """Endpoints that were ready for a part of that time."""
     proven_after: float = PROVEN_AFTER
     healed_after: float = PROVEN_AFTER
     load_until: float | None = None
@@ -222,6 +227,7 @@ class Script:
             RunOpened(at=EPOCH - 1, schema=1, run="r1", plan=self.plan(), wall=0, boottime=EPOCH, boot_id="b"),
             PhaseBegan(at=EPOCH, phase=Phase.preflight),
             PhaseBegan(at=EPOCH + nanoseconds(WARM_UP), phase=Phase.baseline),
+            Exposed(at=at(0) - 2, served={}, ready=self.exposed if self.still_ready is None else self.still_ready, passing=self.passing),
             PhaseBegan(at=at(0) - 1, phase=Phase.inject),
             PhaseBegan(at=at(self.proven_after), phase=Phase.hold),
             PhaseBegan(at=at(self.heal) - 1, phase=Phase.heal),

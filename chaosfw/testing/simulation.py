@@ -23,6 +23,7 @@ from chaosfw.model.fault import Bound, Proof, Undo, UndoRecord, UndoState
 from chaosfw.model.load import NO_MARKER, SAMPLE, Generator, Load, Outcome, Seal
 from chaosfw.model.plan import Plan
 from chaosfw.model.tolerance import Exactly
+from chaosfw.ports import Reached
 from chaosfw.timing import nanoseconds
 
 START = 1_000_000_000_000
@@ -188,7 +189,7 @@ class _Simulation:
             case w.MarkIn(index=index):
                 self._move(index, UndoState.in_)
             case w.CountServed():
-                self._later(0.002, lambda at: w.Served(at=at, served=dict.fromkeys(world.pods, 50), how="data plane"))
+                self._later(0.002, lambda at: w.Served(at=at, reached=Reached(served=dict.fromkeys(world.pods, 50), how="data plane")))
             case w.Heal():
                 self._later(0.01, lambda at: w.HealStarted(at=at))
                 self._heal()

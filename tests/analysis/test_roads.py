@@ -8,7 +8,7 @@ import pytest
 
 from chaosfw.analysis.fold import fold
 from chaosfw.analysis.judge import judged
-from chaosfw.model.event import AnyEvent, CallEnded, Contaminated, HealEnded, LoadEnded, RoundSeen, RunOpened, Suspended, UndoMoved
+from chaosfw.model.event import AnyEvent, CallEnded, Contaminated, Exposed, HealEnded, LoadEnded, RoundSeen, RunOpened, Suspended, UndoMoved
 from chaosfw.model.fault import UndoState
 from chaosfw.model.load import Load, Outcome
 from chaosfw.model.record import Record
@@ -87,6 +87,18 @@ GREEN: dict[str, tuple[Callable[[int], Record], str]] = {
     "victims served no traffic": (lambda seed: Script(seed=seed, served=("web-2", "web-3")).record(), "reached"),
     "too few connections to infer exposure": (
         lambda seed: Script(seed=seed, served=(), exposed=tuple(f"web-{n}" for n in range(1, 400))).record(),
+        "reached",
+    ),
+    "a victim that was not ready all the time": (
+        lambda seed: Script(seed=seed, served=(), still_ready=("web-2", "web-3")).record(),
+        "reached",
+    ),
+    "endpoints that came and went took the connections": (
+        lambda seed: Script(seed=seed, served=(), passing=tuple(f"web-{n}" for n in range(4, 400))).record(),
+        "reached",
+    ),
+    "nobody looked again before the fault": (
+        lambda seed: Script(seed=seed, served=()).record(edit=lambda events: without(events, Exposed)),
         "reached",
     ),
     "load ended early": (lambda seed: Script(seed=seed, load_until=3.0 * seed).record(), ""),
@@ -263,6 +275,13 @@ def test_a_suppressed_guard_is_named_in_the_sentence() -> None:
     record = Script().record(edit=lambda events: changed(events, RunOpened, suppressed=("hours",)))
 
     assert record.judgement.sentence.endswith("switched off by hand: hours")
+
+
+def test_what_may_be_inferred_is_about_the_victims_only() -> None:
+    """Another endpoint that came or went makes the victim's share smaller, and no more than that."""
+    record = Script(served=(), still_ready=("web-1", "web-2"), passing=("web-4",)).record()
+
+    assert (record.exposure.how, record.exposure.needed) == ("inferred", 25)
 
 
 def test_inferred_exposure_is_labelled() -> None:

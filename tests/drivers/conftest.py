@@ -17,7 +17,7 @@ from chaosfw.drivers.kubernetes.cluster import Answered, Cluster, here
 from chaosfw.drivers.toolkit import calls
 from chaosfw.model.activity import Action
 from chaosfw.model.environment import Environment
-from chaosfw.model.fault import Bound, Proof, Reverted, UndoRecord, UndoState
+from chaosfw.model.fault import Bound, Proof, Reverted, RunMark, UndoRecord, UndoState
 from chaosfw.model.struct import Json
 from chaosfw.ports import FaultKind, ProviderCall
 from chaosfw.sandbox import public as sandbox
@@ -70,10 +70,11 @@ class Taken:
         raise AssertionError(f"never done: {made.what}")
 
 
-def take(action: Action, *, seed: int = 1, run: str = "") -> Taken:
+def take(action: Action, *, seed: int = 1, run: str = "", epoch: int = 1, expiry: str = "") -> Taken:
     """The action bound by the kind that the catalogue knows for it."""
     kind = catalogue.kind_for(action)
-    return Taken(kind, kind.bind(action, PLACE, seed=seed, run=run or f"run-{next(_runs)}"))
+    mark = RunMark(run=run or f"run-{next(_runs)}", epoch=epoch, expiry=expiry)
+    return Taken(kind, kind.bind(action, PLACE, seed=seed, mark=mark))
 
 
 def world() -> dict[str, Json]:

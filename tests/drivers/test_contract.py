@@ -5,6 +5,7 @@ still its own. Against a real sandbox; docs/protocols/heal.md has the rules.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,10 +22,13 @@ from chaosfw.errors import DriverError, EnvironmentTrouble
 from chaosfw.faults import kubernetes as k8s
 from chaosfw.faults import zone
 from chaosfw.model.activity import Action
+from chaosfw.model.experiment import Experiment
 from chaosfw.model.fault import UndoState
+from chaosfw.model.plan import Plan
 from chaosfw.model.struct import but
+from chaosfw.planning.digests import plan_digest
 from chaosfw.ports import ProviderCall
-from tests.drivers.conftest import cordoned, pod_uids, take, until, world
+from tests.drivers.conftest import PLACE, cordoned, pod_uids, take, until, world
 
 web = k8s.deployment("myapp", namespace="shop")
 SWITCH = "tests.drivers.stand_in_switch"
@@ -101,6 +105,19 @@ def test_the_same_seed_chooses_the_same(cluster: Cluster, tmp_path: Path, kind: 
     assert (len({str(targets) for targets in chosen}) > 1) is EXAMPLES[kind].chooses
 
 
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("kind", KINDS)
+def test_whose_a_fault_is_changes_neither_victims_nor_digest(tmp_path: Path, kind: str) -> None:
+    """A plan that was approved yesterday is the plan of today: epoch and expiry are of the run, not of what it does."""
+    made = [take(EXAMPLES[kind].make(tmp_path), run=f"r{epoch}", epoch=epoch, expiry=f"day {epoch}").bound for epoch in (1, 2)]
+    experiment = Experiment(title="t")
+
+    digests = {plan_digest(Plan(experiment=experiment, environment=PLACE, seed=1, bound=(one,), intent="i")) for one in made}
+
+    assert len(digests) == 1
+    assert [{undo.epoch for undo in one.undo} for one in made] == ([{1}, {2}] if made[0].undo else [set(), set()])
+
+
 # -- the whole way ---------------------------------------------------------------------------------------------------------
 
 
@@ -159,6 +176,36 @@ def test_a_node_uncordoned_by_somebody_else_loses_our_mark(cluster: Cluster, kin
 
     assert [one.ending for one in taken.revert()] == ["by-other"]
     assert taken.healed() == [True]
+
+
+@pytest.mark.usefixtures("spare")
+@pytest.mark.parametrize("kind", ON_NODES)
+def test_the_mark_says_whose_it_is_and_when_it_is_over(cluster: Cluster, kind: str) -> None:
+    taken = take(on_spare(kind), run="r", epoch=7, expiry="2030-01-02T03:04:05.000Z")
+    taken.call()
+
+    assert look.mark_on(spare_node(cluster)) == {
+        "run": "r",
+        "record": taken.bound.undo[0].id,
+        "epoch": 7,
+        "fault": "kubernetes.cordon/1",
+        "before": False,
+        "ours": True,
+        "expiry": "2030-01-02T03:04:05.000Z",
+    }
+
+
+@pytest.mark.usefixtures("spare")
+@pytest.mark.parametrize("kind", ON_NODES)
+def test_a_mark_of_an_earlier_version_is_still_ours(cluster: Cluster, kind: str) -> None:
+    """It had neither epoch nor expiry."""
+    taken = take(on_spare(kind))
+    taken.call()
+    earlier = {"run": "r", "record": taken.bound.undo[0].id, "fault": "kubernetes.cordon/1", "before": False, "ours": True}
+    cluster.patch(nodes.path("spare"), {"metadata": {"annotations": {look.MARK: json.dumps(earlier)}}})
+
+    assert [one.ending for one in taken.revert()] == ["restored"]
+    assert look.mark_on(spare_node(cluster)) is None
 
 
 @pytest.mark.usefixtures("spare")

@@ -15,7 +15,7 @@ from chaosfw.model.event import AnyEvent, Halted
 from chaosfw.model.fault import Proof, Reverted, UndoRecord, UndoState
 from chaosfw.model.load import Endpoint, Generator, Load
 from chaosfw.model.struct import Json, to_json
-from chaosfw.ports import Answer, KindCall, ProviderCall
+from chaosfw.ports import Answer, KindCall, ProviderCall, Reached
 from chaosfw.safety.ledger import LedgerFile
 from chaosfw.testing.simulation import plan_of
 from chaosfw.timing import SYSTEM
@@ -105,7 +105,7 @@ def test_a_load_that_comes_up_after_the_stop_is_ended_with_the_run(tmp_path: Pat
         writer=executor,
         reader=executor,
         healer=lambda: executor,
-        exposure=lambda since: ({}, ""),
+        exposure=lambda since: Reached(),
         load=slow,  # type: ignore[arg-type]  # only what a run that never gets going needs
         endpoint=Endpoint(name="web", url="http://made-up"),
         window=lambda run: None,  # type: ignore[arg-type,return-value]
@@ -134,7 +134,7 @@ def run(ledger: LedgerFile) -> tuple[Instant, Lines]:
         writer=executor,
         reader=executor,
         healer=lambda: executor,
-        exposure=lambda since: ({}, ""),
+        exposure=lambda since: Reached(),
     )
     Loop(Machine(plan), tools).run()
     return executor, lines

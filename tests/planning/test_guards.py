@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from chaosfw.faults import kubernetes
 from chaosfw.model.activity import Action, Hypothesis, Probe, PythonProvider
 from chaosfw.model.environment import Environment, Identity, Limits, Target
 from chaosfw.model.experiment import Experiment
@@ -84,6 +85,7 @@ def real(**changes: object) -> Environment:
     return but(Environment(name="e", kind="kubernetes", namespaces={"shop": "shop"}, accept_manual_heal="a test"), **changes)
 
 
+LOST = but(PLAIN, method=(kubernetes.kill(selector="a=b", namespace="nowhere"),))
 SLOW = Objective(sli="latency", target=0.95, limit=5.0)
 DEAR = but(LOADED, costs_at_most=0.01)
 CHEAP = but(DEAR, slo=SLO(name="s", availability=0.999))
@@ -96,6 +98,12 @@ REFUSED: list[tuple[str, str, Case]] = [
     ("identity", "declared is other", Case(environment=real(identity=Identity(uid="other")))),
     ("identity", "the API server is https://api:6443", Case(environment=real(identity=Identity(server="https://elsewhere:6443")))),
     ("namespaces", "allowed: bank", Case(environment=real(namespaces={"bank": "bank"}))),
+    ("namespaces", "allowed: shop (here shop-stg)", Case(environment=real(namespaces={"shop": "shop-stg"}))),
+    (
+        "namespaces",
+        "'kill 1 of a=b' names namespace 'nowhere', which is not declared (allowed: shop)",
+        Case(environment=real(), experiment=LOST, bound=()),
+    ),
     ("namespaces", "allowed: all but kube-", Case(bound=(kill(but(WEB_A, namespace="kube-system")),))),
     ("protected", "carries the protected label chaos=never", Case(facts=GOOD.changed(pods=MARKED_A))),
     ("protected", "protected label app", Case(limits=Limits(protect=("app",)))),
@@ -111,6 +119,16 @@ REFUSED: list[tuple[str, str, Case]] = [
         "pdb-headroom",
         "'kill' needs 1 disruptions, PodDisruptionBudget shop/web allows 0",
         Case(facts=GOOD.changed(budgets=(but(GOOD.facts.budgets[0], allowed=0),))),
+    ),
+    (
+        "pdb-headroom",
+        "'one' and 'two' together need 2 disruptions, PodDisruptionBudget shop/web allows 1",
+        Case(bound=(kill(PODS[0], name="one"), kill(PODS[1], name="two"))),
+    ),
+    (
+        "pdb-headroom",
+        "'kill' and 'break' together need 2 disruptions, PodDisruptionBudget shop/web allows 1",
+        Case(bound=(bound(NODE_A, PODS[0]), kill(PODS[1]))),
     ),
     ("marked", "node node-c carries the mark", Case(facts=GOOD.changed(marks=("node node-c",)))),
     ("timeout-hides-latency", "5000 ms", Case(experiment=but(LOADED, during_fault=(SLOW,)))),
@@ -135,6 +153,8 @@ PASSED: list[tuple[str, Case]] = [
     ("identity", Case(environment=real(identity=Identity(server="https://api:6443/", uid="uid-1")))),
     ("namespaces", Case(environment=real())),
     ("namespaces", Case(environment=real(namespaces={"bank": "bank"}), bound=(bound(NODE_A, WEB_A),))),
+    ("namespaces", Case(environment=real(namespaces={"store": "shop"}))),
+    ("namespaces", Case(experiment=LOST, bound=())),
     ("protected", Case(facts=GOOD.changed(pods=MARKED_A), bound=(kill(PODS[1]),))),
     ("limits.pods", Case(bound=(kill(*PODS[:2]),), limits=Limits(pods=None))),
     ("limits.pods", Case(bound=(bound(NODE_A, *PODS[:2]),))),
@@ -143,6 +163,9 @@ PASSED: list[tuple[str, Case]] = [
     ("limits.zones", Case(bound=EVERY_NODE[:1])),
     ("no-victims", Case(bound=(bound(NODE_A, WEB_A, fault="zone.drain/1"),))),
     ("pdb-headroom", Case(bound=(bound(NODE_A, *PODS[:2]),))),
+    ("pdb-headroom", Case(bound=(kill(PODS[0], name="one"), kill(PODS[0], name="two")))),
+    ("pdb-headroom", Case(bound=(kill(PODS[0]), bound(NODE_A, PODS[0])))),
+    ("pdb-headroom", Case(bound=(bound(NODE_A, *PODS[:2], name="one"), bound(NODE_B, PODS[2], name="two")))),
     ("marked", GOOD),
     ("timeout-hides-latency", Case(experiment=but(LOADED, during_fault=(but(SLOW, limit=4.9),)))),
     ("no-load", Case(experiment=CHEAP)),
@@ -211,3 +234,11 @@ def test_a_share_never_forbids_everything_unless_it_is_nothing() -> None:
 
     assert Case(facts=alone).refused() == ()
     assert [one.slug for one in Case(facts=alone, limits=Limits(pods=0.0)).refused()] == ["limits.pods"]
+
+
+def test_what_variables_and_flags_narrow_to_is_asked_beside_the_environment() -> None:
+    beside = but(SANDBOX, beside=Limits(pods=0.34, nodes=None, zones=None, budget=None, protect=()))
+    two = (kill(*PODS[:2]),)
+
+    assert "limits.pods" not in [one.slug for one in Case(bound=two, limits=Limits(pods=2)).refused()]
+    assert "limits.pods" in [one.slug for one in Case(bound=two, limits=Limits(pods=2), environment=beside).refused()]

@@ -168,3 +168,11 @@ def test_a_plan_without_claims_in_numbers_says_no_numbers() -> None:
     bare = but(PLAN, experiment=Experiment(title="bare", steady_state=None), bound=())
 
     assert "price" not in preview(bare)
+
+
+def test_a_plan_says_what_the_namespaces_of_the_experiment_are() -> None:
+    here = but(PLAN.environment, namespaces={"shop": "shop-stg", "bank": "bank"})
+
+    assert [line for line in preview(but(PLAN, environment=here)).splitlines() if "namespace" in line] == [
+        "  namespace shop is shop-stg here"
+    ]

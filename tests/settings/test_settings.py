@@ -17,7 +17,7 @@ from chaosfw.model.facts import Facts, PodFacts
 from chaosfw.model.fault import Bound
 from chaosfw.model.plan import Plan
 from chaosfw.planning import guards
-from chaosfw.settings import Settings, load, narrowed
+from chaosfw.settings import EndpointSettings, Settings, limits_in_words, load, narrowed
 
 
 def loaded(folder: Path, text: str, *, variables: dict[str, str] | None = None, flags: dict[str, Any] | None = None) -> Settings:
@@ -69,7 +69,7 @@ def test_every_value_knows_its_origin(tmp_path: Path) -> None:
     assert settings.reports == tmp_path / "out"
     assert settings.lock_timeout == 120.0
     assert settings.seed == 1
-    assert settings.origins == {
+    assert {name: origin for name, origin in settings.origins.items() if not name.startswith("limits.")} == {
         "environment": "pyproject.toml [tool.chaosfw]",
         "reports": "CHAOSFW_REPORTS",
         "seed": "pyproject.toml [tool.chaosfw]",
@@ -154,7 +154,30 @@ def test_an_environment_says_what_it_is(tmp_path: Path) -> None:
 
     assert (staging.kind, staging.context, staging.server, staging.identity) == ("kubernetes", "stg", "https://stg:6443", "uid")
     assert (staging.namespaces, staging.zones) == ({"shop": "shop-stg"}, ("a", "b"))
+    assert staging.endpoints == {"shop": EndpointSettings(where="https://shop.stg.example")}
     assert staging.limits == Limits(pods=0.5, nodes=2, protect=("chaos=never", "team=pay", "tier=db"))
+
+
+def test_an_endpoint_names_the_service_behind_its_url(tmp_path: Path) -> None:
+    text = '[tool.chaosfw.environments.sandbox]\nendpoints.shop = { url = "https://shop.example", service = "shop/web" }\n'
+
+    assert loaded(tmp_path, text).chosen().endpoints == {"shop": EndpointSettings(where="https://shop.example", service="shop/web")}
+
+
+def test_an_endpoint_that_is_wrong_is_told_in_words(tmp_path: Path) -> None:
+    text = """
+    [tool.chaosfw.environments.sandbox.endpoints]
+    a = 3
+    b = { service = "web" }
+    c = { url = "https://c", sevice = "shop/web" }
+    """
+
+    assert problems(tmp_path, text) == (
+        "environments.sandbox.endpoints.a is 3: a URL, service/<namespace>/<name>:<port> or { url = …, service = … } was expected",
+        "environments.sandbox.endpoints.b.url is None: a URL was expected",
+        "environments.sandbox.endpoints.b.service is 'web': '<namespace>/<name>' was expected",
+        "unknown environments.sandbox.endpoints.c.sevice: did you mean 'service'? Known: url, service",
+    )
 
 
 def test_defaults_are_durations(tmp_path: Path) -> None:
@@ -201,3 +224,103 @@ def test_protection_and_budget_only_grow_stricter(wide: Limits, narrow: Limits) 
 @given(limits)
 def test_nothing_to_narrow_changes_nothing(wide: Limits) -> None:
     assert narrowed(wide, None) is wide
+
+
+# -- narrowing from outside ------------------------------------------------------------------------------------------------
+
+FILE = '[tool.chaosfw.limits]\npods = "34%"\nnodes = 2\nprotect = ["team=pay"]\n'
+WHERE = "pyproject.toml [tool.chaosfw]"
+
+
+def test_variables_and_flags_make_limits_stricter(tmp_path: Path) -> None:
+    variables = {"CHAOSFW_LIMIT_PODS": "20%", "CHAOSFW_LIMIT_ZONES": "0", "CHAOSFW_LIMIT_PROTECT": "a=b, c", "CHAOSFW_LIMIT_NODES": ""}
+    flags = {"limits": ["pods=10%", "nodes=1", "budget=1%", "protect=tier=db"]}
+
+    settings = loaded(tmp_path, FILE, variables=variables, flags=flags)
+
+    assert settings.chosen().limits == Limits(
+        pods=0.1, nodes=1, zones=0, budget=0.01, protect=("chaos=never", "team=pay", "a=b", "c", "tier=db")
+    )
+    assert settings.chosen().beside is None
+    assert settings.notes == ()
+    assert {key: origin for key, origin in settings.origins.items() if key.startswith("limits.")} == {
+        "limits.pods": "--chaos-limit",
+        "limits.nodes": "--chaos-limit",
+        "limits.zones": "CHAOSFW_LIMIT_ZONES",
+        "limits.budget": "--chaos-limit",
+        "limits.protect": f"default, {WHERE}, CHAOSFW_LIMIT_PROTECT, --chaos-limit",
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (
+            "pods=50%",
+            f"--chaos-limit pods=50% would widen limits.pods, which stays 34% (from {WHERE}): outside the file it can only narrow",
+        ),
+        ("nodes=3", f"--chaos-limit nodes=3 would widen limits.nodes, which stays 2 (from {WHERE}): outside the file it can only narrow"),
+        ("zones=2", "--chaos-limit zones=2 would widen limits.zones, which stays 1 (from default): outside the file it can only narrow"),
+    ],
+)
+def test_what_would_widen_changes_nothing_and_says_so(tmp_path: Path, asked: str, says: str) -> None:
+    plain, settings = loaded(tmp_path, FILE), loaded(tmp_path, FILE, flags={"limits": [asked]})
+
+    assert settings.notes == (says,)
+    assert (settings.chosen(), settings.origins) == (plain.chosen(), plain.origins)
+
+
+def test_what_changes_nothing_by_being_equal_says_nothing(tmp_path: Path) -> None:
+    assert loaded(tmp_path, FILE, flags={"limits": ["pods=34%", "nodes=2"]}).notes == ()
+
+
+def test_a_count_stands_beside_a_share(tmp_path: Path) -> None:
+    """They can not be compared, so both are kept, and a later count is compared with the earlier one."""
+    settings = loaded(tmp_path, FILE, variables={"CHAOSFW_LIMIT_PODS": "2"}, flags={"limits": ["pods=3"]})
+    chosen = settings.chosen()
+
+    assert chosen.beside is not None
+    assert (chosen.limits.pods, chosen.beside.pods, chosen.beside.nodes) == (0.34, 2, None)
+    assert settings.origins["limits.pods"] == f"{WHERE}, beside it CHAOSFW_LIMIT_PODS"
+    assert [note.partition(",")[0] for note in settings.notes] == ["--chaos-limit pods=3 would widen limits.pods"]
+    assert limits_in_words(chosen)["pods"] == "34% and 2"
+
+
+def test_only_the_chosen_environment_is_narrowed(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, TWO, flags={"limits": ["pods=0"], "environment": "b"})
+
+    assert [settings.environments[name].limits.pods for name in "abc"] == [0.34, 0, 0.34]
+
+
+def test_everything_wrong_about_limits_from_outside_is_told_at_once(tmp_path: Path) -> None:
+    variables = {"CHAOSFW_LIMIT_NODE": "1", "CHAOSFW_LIMIT_BUDGET": "2"}
+    flags = {"limits": ["pods", "zones=many", "protect=,", "pods=-1"]}
+
+    with pytest.raises(UsageError) as caught:
+        loaded(tmp_path, "", variables=variables, flags=flags)
+
+    assert caught.value.message.split("; ") == [
+        "--chaos-limit 'pods': NAME=VALUE was expected",
+        "CHAOSFW_LIMIT_BUDGET=2 is '2': a share such as '97%' was expected",
+        "CHAOSFW_LIMIT_NODE=1: there is no limit 'node', did you mean 'nodes'?",
+        "--chaos-limit zones=many is 'many': a share such as '97%' was expected",
+        "--chaos-limit protect=,: a label (key or key=value) was expected",
+        "--chaos-limit pods=-1 is '-1': a share such as '97%' was expected",
+    ]
+    assert caught.value.hint is not None
+    assert "pods, nodes, zones, budget, protect" in caught.value.hint
+
+
+written = st.one_of(st.integers(0, 5).map(str), st.integers(0, 100).map(lambda part: f"{part}%"))
+
+
+@given(asked=st.lists(written, max_size=4), hit=st.integers(0, 9), there=st.integers(1, 9))
+def test_whatever_is_asked_outside_never_widens(tmp_path_factory: pytest.TempPathFactory, asked: list[str], hit: int, there: int) -> None:
+    """What the file forbids stays forbidden, and what any variable or flag forbids is forbidden as well."""
+    folder = tmp_path_factory.getbasetemp()
+    chosen = loaded(folder, FILE, flags={"limits": [f"pods={one}" for one in asked]}).chosen()
+    each = [Limits(pods=int(one) if one.isdecimal() else int(one[:-1]) / 100) for one in asked]
+
+    now = passes(min(hit, there), there, environment=chosen.limits, experiment=chosen.beside)
+
+    assert now == all(passes(min(hit, there), there, environment=one, experiment=None) for one in [Limits(pods=0.34), *each])

@@ -13,7 +13,7 @@ from chaosfw.drivers.kubernetes.cluster import Cluster, Object, here
 from chaosfw.errors import UsageError
 from chaosfw.model.activity import Action, PythonProvider
 from chaosfw.model.environment import Environment, Target
-from chaosfw.model.fault import Bound, Proof, Reverted, Undo, UndoRecord, UndoState
+from chaosfw.model.fault import Bound, Proof, Reverted, RunMark, Undo, UndoRecord, UndoState
 from chaosfw.model.struct import Json, but
 
 UNDO = "kubernetes.cordon/1"
@@ -28,14 +28,14 @@ class Cordon:
     functions: tuple[str, ...] = ("chaosfw.activities.kubernetes.cordon_nodes", "chaosk8s.node.actions.cordon_node")
     verb = "cordon"
 
-    def bind(self, action: Action, environment: Environment, *, seed: int, run: str) -> Bound:
+    def bind(self, action: Action, environment: Environment, *, seed: int, mark: RunMark) -> Bound:
         cluster = here()
         found = self._nodes(cluster, action, seed)
         self._check(cluster, action, found)
-        undos = tuple(self._undo(action, node, environment, run, order) for order, node in enumerate(found))
+        undos = tuple(self._undo(action, node, environment, mark, order) for order, node in enumerate(found))
         targets = tuple(look.node_target(node) for node in found)
         return Bound(
-            action=self._rewritten(action, found, undos, run),
+            action=self._rewritten(action, found, undos, mark),
             fault=self.name,
             targets=targets + self._victims(cluster, found),
             changes=tuple(f"{self.verb} node {look.name_of(node)}" for node in found) + self._evictions(cluster, found),
@@ -68,10 +68,11 @@ class Cordon:
     def _check(self, cluster: Cluster, action: Action, found: tuple[Object, ...]) -> None:
         """Raises UsageError when the action can not be carried out on these nodes."""
 
-    def _undo(self, action: Action, node: Object, environment: Environment, run: str, order: int) -> Undo:
+    def _undo(self, action: Action, node: Object, environment: Environment, mark: RunMark, order: int) -> Undo:
         return Undo(
-            id=f"{run}.{action.name}.{look.name_of(node)}".replace(" ", "-"),
-            run=run,
+            id=f"{mark.run}.{action.name}.{look.name_of(node)}".replace(" ", "-"),
+            run=mark.run,
+            epoch=mark.epoch,
             fault=UNDO,
             environment=environment.name,
             subject=look.node_target(node),
@@ -80,11 +81,11 @@ class Cordon:
             order=order,
         )
 
-    def _rewritten(self, action: Action, found: tuple[Object, ...], undos: tuple[Undo, ...], run: str) -> Action:
+    def _rewritten(self, action: Action, found: tuple[Object, ...], undos: tuple[Undo, ...], mark: RunMark) -> Action:
         names = [look.name_of(node) for node in found]
         assert isinstance(action.provider, PythonProvider)
         if _is_ours(action):
-            marks = {name: nodes.mark_text(run=run, record=undo.id) for name, undo in zip(names, undos, strict=True)}
+            marks = {name: nodes.mark_text(mark, record=undo.id) for name, undo in zip(names, undos, strict=True)}
             return with_arguments(action, {**_kept(action), "names": names, "marks": marks})
         if len(names) != 1:
             raise UsageError(
@@ -152,8 +153,8 @@ class ZoneDrain(Drain):
             _refuse_cordoned(action, node)
         return tuple(sorted(there, key=look.name_of))
 
-    def _rewritten(self, action: Action, found: tuple[Object, ...], undos: tuple[Undo, ...], run: str) -> Action:
-        bound = super()._rewritten(action, found, undos, run)
+    def _rewritten(self, action: Action, found: tuple[Object, ...], undos: tuple[Undo, ...], mark: RunMark) -> Action:
+        bound = super()._rewritten(action, found, undos, mark)
         return with_arguments(bound, {"zone": action.select.get("zone") or _argument(action, "zone"), **_arguments(bound)})
 
 

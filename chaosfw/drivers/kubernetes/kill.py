@@ -16,7 +16,7 @@ from chaosfw.drivers.kubernetes.cordon import with_arguments
 from chaosfw.errors import UsageError
 from chaosfw.model.activity import Action, PythonProvider
 from chaosfw.model.environment import Environment, Target
-from chaosfw.model.fault import Bound, Proof, Reverted, Undo, UndoRecord
+from chaosfw.model.fault import Bound, Proof, Reverted, RunMark, Undo, UndoRecord
 from chaosfw.model.struct import Json, but
 
 
@@ -26,7 +26,7 @@ class Kill:
     name = "kubernetes.kill/1"
     functions: tuple[str, ...] = ("chaosk8s.pod.actions.terminate_pods", "chaosk8s.pod.actions.delete_pods")
 
-    def bind(self, action: Action, environment: Environment, *, seed: int, run: str) -> Bound:
+    def bind(self, action: Action, environment: Environment, *, seed: int, mark: RunMark) -> Bound:
         cluster = here()
         victims = _victims(cluster, action, seed)
         for pod in victims:

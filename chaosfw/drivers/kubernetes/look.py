@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from chaosfw.drivers.kubernetes.cluster import Cluster, Object
 from chaosfw.errors import UsageError
 from chaosfw.model.environment import Identity, Target
-from chaosfw.model.facts import BudgetFacts, Facts, NodeFacts, PodFacts
+from chaosfw.model.facts import BudgetFacts, EndpointFacts, Facts, NodeFacts, PodFacts
 
 MARK = "chaosfw.dev/fault"
 """Annotation that a fault of ours leaves on the object it changed: run, record, epoch, before, ours, expiry."""
@@ -127,6 +127,39 @@ def ready_endpoints(cluster: Cluster, namespace: str) -> set[str]:
         for endpoint in one.get("endpoints") or []
         if (endpoint.get("conditions") or {}).get("ready", True) and endpoint.get("targetRef", {}).get("uid")
     }
+
+
+def serving(cluster: Cluster, *, namespace: str, name: str) -> tuple[EndpointFacts, ...]:
+    """
+    The pods that a Service offers as ready. Nothing where its connections do not spread evenly over them (affinity, hints, local
+    traffic only), or where something that is no ready pod is offered too: then nothing may be concluded from their number.
+    Raises UsageError when there is no such Service.
+    """
+    service = cluster.find(f"/api/v1/namespaces/{namespace}/services/{name}")
+    if service is None:
+        there = ", ".join(sorted(map(name_of, cluster.items(f"/api/v1/namespaces/{namespace}/services")))) or "none"
+        raise UsageError(f"there is no Service {name!r} in namespace {namespace!r}", hint=f"Services there: {there}")
+    query = {"labelSelector": f"kubernetes.io/service-name={name}"}
+    slices = cluster.items(f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices", **query)
+    offered = [one for each in slices for one in each.get("endpoints") or [] if (one.get("conditions") or {}).get("ready", True)]
+    zones, there_now = zones_by_node(cluster), {uid_of(pod): pod for pod in pods(cluster, namespace=namespace)}
+    found = [there_now.get((one.get("targetRef") or {}).get("uid", "")) for one in offered]
+    ready = {uid_of(pod): pod for pod in found if pod is not None and is_ready(pod)}
+    if not _spreads_evenly(service["spec"]) or any(one.get("hints") for one in offered) or any(pod is None for pod in found):
+        return ()
+    return tuple(EndpointFacts(target=pod_target(pod, zones), since=ready_since(pod)) for pod in ready.values())
+
+
+def ready_since(pod: Object) -> str:
+    """When the pod's Ready condition last changed, in the cluster's own words."""
+    conditions = pod.get("status", {}).get("conditions") or []
+    return next((str(one.get("lastTransitionTime", "")) for one in conditions if one["type"] == "Ready"), "")
+
+
+def _spreads_evenly(spec: Object) -> bool:
+    is_local = "Local" in (spec.get("externalTrafficPolicy"), spec.get("internalTrafficPolicy"))
+    is_near = bool(spec.get("trafficDistribution"))
+    return spec.get("sessionAffinity", "None") == "None" and not (is_local or is_near or spec.get("publishNotReadyAddresses"))
 
 
 def identity(cluster: Cluster) -> Identity:

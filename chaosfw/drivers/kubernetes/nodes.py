@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from chaosfw.drivers.kubernetes import look
 from chaosfw.drivers.kubernetes.cluster import Answered, Cluster, Object
 from chaosfw.errors import DriverError
+from chaosfw.model.fault import RunMark
 from chaosfw.timing import SYSTEM, nanoseconds
 
 ATTEMPTS = 20
@@ -141,12 +142,13 @@ def uses_emptydir(pod: Object) -> bool:
     return any("emptyDir" in volume for volume in pod["spec"].get("volumes") or [])
 
 
-def mark_text(*, run: str, record: str) -> str:
+def mark_text(mark: RunMark, *, record: str) -> str:
     """
-    The mark of one undo record: enough to put the node back from the node alone. It names no epoch, because it is made when the
-    action is bound, before the lock's epoch is known; the ledger has it, and a healer's writes fence by resourceVersion.
+    The mark of one undo record: enough to put the node back from the node alone, and for a person to see whose it is and when that run
+    is over for certain. Marks of earlier versions have neither epoch nor expiry: nothing is decided by them.
     """
-    return json.dumps({"run": run, "record": record, "fault": "kubernetes.cordon/1", "before": False, "ours": True}, sort_keys=True)
+    whose = {"run": mark.run, "record": record, "epoch": mark.epoch, "expiry": mark.expiry}
+    return json.dumps({**whose, "fault": "kubernetes.cordon/1", "before": False, "ours": True}, sort_keys=True)
 
 
 def _is_gone(cluster: Cluster, pod: Object) -> bool:

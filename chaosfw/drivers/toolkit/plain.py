@@ -15,7 +15,7 @@ from chaosfw.drivers.toolkit.calls import call
 from chaosfw.errors import ChaosfwError
 from chaosfw.model.activity import Action, Probe
 from chaosfw.model.environment import Environment, Target
-from chaosfw.model.fault import Bound, Proof, Reverted, Undo, UndoRecord, UndoState
+from chaosfw.model.fault import Bound, Proof, Reverted, RunMark, Undo, UndoRecord, UndoState
 from chaosfw.model.struct import Json, to_json
 from chaosfw.model.tolerance import Between, Exactly, OneOf
 from chaosfw.ports import ProviderCall
@@ -33,11 +33,12 @@ class Plain:
         self._begun: set[str] = set()
         self._done: set[str] = set()
 
-    def bind(self, action: Action, environment: Environment, *, seed: int, run: str) -> Bound:
+    def bind(self, action: Action, environment: Environment, *, seed: int, mark: RunMark) -> Bound:
         target = Target(kind="call", name=action.provider.name)
         undo = Undo(
-            id=f"{run}.{action.name}".replace(" ", "-"),
-            run=run,
+            id=f"{mark.run}.{action.name}".replace(" ", "-"),
+            run=mark.run,
+            epoch=mark.epoch,
             fault=self.name,
             environment=environment.name,
             subject=target,
