@@ -41,6 +41,7 @@ OTHER: dict[str, object] = {
     "rollbacks": (Action(name="back", provider=CALL),),
     "load": Load(endpoint="web", rate=11.0),
     "slo": None,
+    "halt": (PROBE,),
     "limits": Limits(pods=1),
     "baseline": 11.0,
     "lasts": 21.0,
