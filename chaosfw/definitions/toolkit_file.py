@@ -8,6 +8,8 @@ yet is a located error: nothing is injected from a file that would be understood
 
 from __future__ import annotations
 
+import math
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -67,7 +69,7 @@ def _experiment(top: Place, path: Path) -> Experiment:
     referable = _named(top)
     hypothesis = _hypothesis(top, shared, referable)
     method = tuple(step for place in top.listed("method") if (step := _step(place, shared, referable)) is not None)
-    rollbacks = tuple(step for place in top.listed("rollbacks") if isinstance(step := _step(place, shared, referable), Action))
+    rollbacks = _rollbacks(top, shared, referable)
     experiment = Experiment(
         title=top.text("title"),
         steady_state=hypothesis,
@@ -120,10 +122,26 @@ def _hypothesis(top: Place, shared: dict[str, Any], referable: dict[str, Place])
         if isinstance(step, Probe):
             if step.tolerance is None:
                 one.problem("has no 'tolerance': a hypothesis can not be judged without one")
-            probes.append(step)
+            _without_pauses(one, step, "in a hypothesis, which is evaluated again and again: put the wait into the method")
+            probes.append(but(step, background=False))  # Chaos Toolkit waits for each of them, whatever it says
         elif isinstance(step, Action):
             one.problem("is an action: only probes belong into a hypothesis")
     return Hypothesis(title=place.text("title", default="steady state"), probes=_unique(probes)) if probes else None
+
+
+def _rollbacks(top: Place, shared: dict[str, Any], referable: dict[str, Place]) -> tuple[Action, ...]:
+    found = []
+    for place in top.listed("rollbacks"):
+        step = _step(place, shared, referable)
+        if isinstance(step, Action):
+            _without_pauses(place, step, "on a rollback: whatever heals does not wait")
+            found.append(step)
+    return tuple(found)
+
+
+def _without_pauses(place: Place, step: Step, why: str) -> None:
+    if step.pause_before or step.pause_after:
+        (place.get("pauses") or place).problem(f"is not supported {why}")
 
 
 def _step(place: Place, shared: dict[str, Any], referable: dict[str, Place]) -> Step | None:
@@ -135,7 +153,8 @@ def _step(place: Place, shared: dict[str, Any], referable: dict[str, Place]) -> 
             known = ", ".join(repr(name) for name in referable) or "none"
             reference.problem(f"is {reference.value!r}, which names no activity of hypothesis or method; known: {known}")
             return None
-        return _step(referable[reference.value], shared, referable)
+        step = _step(referable[reference.value], shared, referable)
+        return None if step is None else but(step, background=place.flag("background"))  # the only word of its own that a ref has
     place.known(*ACTIVITY)
     if place.value.get("controls"):
         (place.get("controls") or place).problem("is not supported yet: remove it, or run the file with stock chaos")
@@ -156,34 +175,63 @@ def _named(top: Place) -> dict[str, Place]:
 
 
 def _probe(place: Place, name: str, provider: Provider, timeout: float, shared: dict[str, Any]) -> Probe:
-    for key in ("pauses", "background"):
-        if place.value.get(key):
-            (place.get(key) or place).problem("is not supported yet on a probe: put it on an action")
-    return Probe(name=name, provider=provider, tolerance=_tolerance(place), timeout=timeout, **shared)
+    return Probe(name=name, provider=provider, tolerance=_tolerance(place), timeout=timeout, **_when(place, shared), **shared)
 
 
 def _action(place: Place, name: str, provider: Provider, timeout: float, shared: dict[str, Any]) -> Action:
+    return Action(name=name, provider=provider, timeout=timeout + SLACK, **_when(place, shared), **shared)
+
+
+def _when(place: Place, shared: dict[str, Any]) -> dict[str, Any]:
     pauses = place.get("pauses")
-    return Action(
-        name=name,
-        provider=provider,
-        background=place.flag("background"),
-        pause_before=_pause(pauses, "before"),
-        pause_after=_pause(pauses, "after"),
-        timeout=timeout + SLACK,
-        **shared,
-    )
+    if pauses is not None and pauses.value is not None and not isinstance(pauses.value, dict):
+        pauses.problem(f"is {pauses.value!r}: a mapping with before and after was expected")
+    return {
+        "background": place.flag("background"),
+        "pause_before": _pause(pauses, "before", shared["configuration"]),
+        "pause_after": _pause(pauses, "after", shared["configuration"]),
+    }
 
 
-def _pause(pauses: Place | None, key: str) -> float:
+def _pause(pauses: Place | None, key: str, configuration: dict[str, Any]) -> float:
     given = pauses.get(key) if pauses is not None else None
     if given is None or given.value is None:
         return 0.0
-    if isinstance(given.value, str) and given.value.startswith("${"):
-        given.problem(f"is {given.value!r}: pauses from the configuration are not supported yet: write the number")
-        return 0.0
+    if isinstance(given.value, str) and (name := re.fullmatch(r"\$\{([^{}]+)\}", given.value)):
+        return _configured_pause(given, name[1], configuration)
     assert pauses is not None
     return pauses.seconds(key, default=0.0)
+
+
+def _configured_pause(given: Place, name: str, configuration: dict[str, Any]) -> float:
+    """
+    A pause that stands in the configuration, as a number or as a variable of the environment. It is part of the plan, so it must be
+    known before anything is called: what a probe or a vault would answer comes too late.
+    """
+    if name not in configuration:
+        known = ", ".join(map(repr, configuration)) or "none"
+        given.problem(f"is {given.value!r}, which the configuration does not name (known: {known}); pauses from secrets are not supported")
+        return 0.0
+    value = configuration[name]
+    if isinstance(value, dict) and value.get("type") == "probe":
+        given.problem(f"is {given.value!r}, which a probe finds out: such a pause is not supported, because the plan must name it")
+        return 0.0
+    if isinstance(value, dict) and value.get("type") == "env":
+        value = _variable(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        given.problem(f"is {given.value!r}, which comes to {value!r}: seconds were expected (of a variable, with env_var_type: float)")
+        return 0.0
+    return float(value)
+
+
+def _variable(stated: dict[str, Any]) -> Any:
+    """The variable's value, as Chaos Toolkit types it: a text, unless ``env_var_type`` says what else."""
+    value = os.environ.get(str(stated.get("key")), stated.get("default"))
+    made = {"int": int, "float": float}.get(str(stated.get("env_var_type")))
+    try:
+        return value if value is None or made is None else made(value)
+    except (TypeError, ValueError):
+        return value
 
 
 def _provider(place: Place) -> tuple[Provider | None, float]:
@@ -415,8 +463,9 @@ def _proofs(block: Place, shared: dict[str, Any], referable: dict[str, Place], e
     for name in given.value if isinstance(given.value, dict) else ():
         place = given.get(name)
         step = _step(place, shared, referable) if place is not None else None
-        if isinstance(step, Probe):
-            made[str(name)] = step
+        if isinstance(step, Probe) and place is not None:
+            _without_pauses(place, step, "on a proof, which is looked at again and again")
+            made[str(name)] = but(step, background=False)
         elif place is not None:
             place.problem("is no probe: a probe that holds while the fault is in was expected")
     _names_exist(given, "", set(made), experiment)

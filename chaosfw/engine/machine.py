@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from chaosfw.engine import words as w
 from chaosfw.model import event as e
-from chaosfw.model.activity import Action, LoadProvider, Probe
+from chaosfw.model.activity import LoadProvider, Probe, Step
 from chaosfw.model.event import Phase
 from chaosfw.model.fault import UndoState
 from chaosfw.model.plan import Plan
@@ -53,6 +53,8 @@ class Round:
     deadline: int
     seen: list[bool | None] = field(default_factory=list)
     before_rollbacks: bool = False
+    beside: int | None = None
+    """Position in the method of a probe in the background; None for all others."""
 
 
 class Machine:
@@ -75,6 +77,10 @@ class Machine:
         self._position = -1
         self._action = -1
         self._waiting_for = ""
+        self._alone: dict[int, Probe] = {}
+        """Probes of the method that were asked, by the number of their round."""
+        self._beside: set[int] = set()
+        """Positions of probes in the background that are not through: the method does not end before them."""
         self._wake: dict[str, int] = {}
         self._proving: set[int] = set()
         self._proven: dict[int, int] = {}
@@ -298,6 +304,14 @@ class Machine:
     def _due_pause(self, now: int, _: str) -> list[w.Command]:
         return self._take_step(now)
 
+    def _due_ask(self, now: int, position: str) -> list[w.Command]:
+        return self._ask_beside(now, int(position))
+
+    def _due_beside(self, now: int, position: str) -> list[w.Command]:
+        """A probe in the background has answered and paused; the last of them ends a method that waits for it."""
+        self._beside.discard(int(position))
+        return self._begin_hold(now) if self._waiting_for == "background" and not self._beside else []
+
     def _due_served(self, now: int, _: str) -> list[w.Command]:
         return self._begin_inject(now)
 
@@ -345,7 +359,7 @@ class Machine:
         self._waiting_for = "step"
         if self._position < len(self._steps):
             step = self._steps[self._position]
-            pause += step.pause_before if isinstance(step, Action) else 0.0
+            pause += 0.0 if _keeps_to_itself(step) else step.pause_before
         if pause > 0:
             self._wake["pause"] = now + nanoseconds(pause)
             return []
@@ -353,20 +367,46 @@ class Machine:
 
     def _take_step(self, now: int) -> list[w.Command]:
         if self._position >= len(self._steps):
-            return self._begin_hold(now)
+            return self._end_method(now)
         step = self._steps[self._position]
         if isinstance(step, Probe):
-            return self._ask_alone(now, step)
+            return self._start_beside(now, step) if step.background else self._ask_alone(now, step)
         self._action += 1
         self._waiting_for = f"prepared {self._action}"
         return [w.Prepare(index=self._action)]
 
     def _ask_alone(self, now: int, probe: Probe) -> list[w.Command]:
         """A probe of the method: recorded, not judged as part of the hypothesis; the next step waits for it."""
-        self._number += 1
-        self._rounds[self._number] = Round(due=-now, waiting={probe.name}, deadline=now + nanoseconds(probe.timeout + LATE))
+        asked = self._ask(now, probe)
         self._waiting_for = f"alone {self._number}"
+        return asked
+
+    def _start_beside(self, now: int, probe: Probe) -> list[w.Command]:
+        """A probe in the background, its own pause before it; the method goes on."""
+        self._beside.add(self._position)
+        if probe.pause_before > 0:
+            self._wake[f"ask:{self._position}"] = now + nanoseconds(probe.pause_before)
+            return self._next_step(now, pause=0.0)
+        return [*self._ask_beside(now, self._position), *self._next_step(now, pause=0.0)]
+
+    def _ask_beside(self, now: int, position: int) -> list[w.Command]:
+        probe = self._steps[position]
+        assert isinstance(probe, Probe)
+        return self._ask(now, probe, beside=position)
+
+    def _ask(self, now: int, probe: Probe, *, beside: int | None = None) -> list[w.Command]:
+        self._number += 1
+        deadline = now + nanoseconds(probe.timeout + LATE)
+        self._rounds[self._number] = Round(due=-now, waiting={probe.name}, deadline=deadline, beside=beside)
+        self._alone[self._number] = probe
         return [w.Ask(round=self._number, probes=(probe,))]
+
+    def _end_method(self, now: int) -> list[w.Command]:
+        """On to hold, when the probes in the background are through."""
+        if not self._beside:
+            return self._begin_hold(now)
+        self._waiting_for = "background"
+        return []
 
     def _begin_proof(self, now: int, index: int) -> list[w.Command]:
         self._waiting_for = f"proof {index}"
@@ -401,6 +441,9 @@ class Machine:
         self._waiting_for = "heal"
         for name in ("hold", "hold proof", "last proofs", "call", "proof", "proof deadline", "pause", "baseline", "served"):
             self._wake.pop(name, None)
+        for position in self._beside:
+            self._wake.pop(f"ask:{position}", None)
+            self._wake.pop(f"beside:{position}", None)
         return [*self._enter(Phase.heal, now, until=0), w.Heal()]
 
     def _begin_recover(self, now: int) -> list[w.Command]:
@@ -483,11 +526,15 @@ class Machine:
                 silent = e.ProbeSeen(at=now, probe=probe, round=number, due=abs(one.due), error="no answer in time", alone=one.due < 0)
                 commands.append(w.Write(event=silent))
                 one.seen.append(None)
-            commands += self._alone_done(now, number) if one.due < 0 else self._round_done(now, number, one)
+            commands += self._alone_done(now, number, one) if one.due < 0 else self._round_done(now, number, one)
         return commands
 
-    def _alone_done(self, now: int, number: int) -> list[w.Command]:
-        return self._next_step(now, pause=0.0) if self._waiting_for == f"alone {number}" else []
+    def _alone_done(self, now: int, number: int, one: Round) -> list[w.Command]:
+        pause = self._alone.pop(number).pause_after
+        if one.beside is not None and self.phase is Phase.inject:
+            self._wake[f"beside:{one.beside}"] = now + nanoseconds(pause)
+            return []
+        return self._next_step(now, pause=pause) if self._waiting_for == f"alone {number}" else []
 
     def _round_done(self, now: int, number: int, one: Round) -> list[w.Command]:
         ok = False if False in one.seen else None if None in one.seen else True
@@ -498,6 +545,11 @@ class Machine:
         if one.before_rollbacks and self._waiting_for == "second look":
             return commands + self._last_proofs(now)
         return commands + self._baseline_complete(now) + self._recover_complete(now)
+
+
+def _keeps_to_itself(step: Step) -> bool:
+    """A probe in the background pauses beside the method, as Chaos Toolkit's threads do."""
+    return isinstance(step, Probe) and step.background
 
 
 def _after(due: int, *, every: int, now: int) -> int:

@@ -73,11 +73,19 @@ Provider = PythonProvider | HttpProvider | ProcessProvider | LoadProvider
 
 
 class Probe(Noun, frozen=True, kw_only=True):
-    """Reads the system. ``timeout`` in seconds: no answer by then is *no evidence*, which is not the same as a bad value."""
+    """
+    Reads the system. ``timeout`` in seconds: no answer by then is *no evidence*, which is not the same as a bad value.
+
+    ``background`` and the pauses are for probes of a method: one in the background keeps its pauses to itself, and the method does not
+    end before it has answered and paused.
+    """
 
     name: str
     provider: Provider
     tolerance: Tolerance | None = None
+    background: bool = False
+    pause_before: float = 0.0
+    pause_after: float = 0.0
     timeout: float = 1.0
     secrets: dict[str, Json] = {}
     configuration: dict[str, Json] = {}

@@ -50,6 +50,8 @@ class World:
     heal_takes: float = 0.05
     heals: bool = True
     probe_takes: float = 0.005
+    probes_take: dict[str, float] = field(default_factory=dict)
+    """Delays of single probes, by name."""
     latency: float = 0.004
     pods: tuple[str, ...] = ("web-1", "web-2", "web-3")
     load_dies_after: float | None = None
@@ -169,7 +171,7 @@ class _Simulation:
                     ok = world.normal_before if self.called is None else not self._within(world.abnormal, self.now)
                     name = probe.name
                     self._later(
-                        world.probe_takes,
+                        world.probes_take.get(name, world.probe_takes),
                         lambda at, name=name, ok=ok: w.ProbeAnswered(at=at, round=number, probe=name, value=ok, ok=ok),  # type: ignore[misc]
                     )
             case w.Prepare(index=index):

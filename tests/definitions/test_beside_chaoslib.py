@@ -41,6 +41,15 @@ READ: dict[str, dict[str, Any]] = {
     "secrets": whole(secrets={"s": {"t": {"type": "env", "key": "PATH"}}}),
     "runtime": whole(runtime={"rollbacks": {"strategy": "always"}, "hypothesis": {"strategy": "continuously"}}),
     "pauses": whole(method=[act(pauses={"before": 1, "after": 0.5})]),
+    "a probe's pauses": whole(method=[{**PROBE, "name": "see", "pauses": {"before": 1, "after": 0.5}}, act()]),
+    "a probe in the background": whole(method=[{**PROBE, "name": "see", "background": True}, act()]),
+    "a ref in the background": whole(method=[{"ref": "ready", "background": True}, act()]),
+    "a hypothesis' probe in the background": hypothesis({**PROBE, "background": True}),
+    "a configured pause": whole(method=[act(pauses={"before": "${wait}"})], configuration={"wait": 1.5}),
+    "a pause from the environment": whole(
+        method=[act(pauses={"before": "${wait}"})],
+        configuration={"wait": {"type": "env", "key": "NOBODY_SETS_THIS", "default": "2", "env_var_type": "float"}},
+    ),
     "half a pause": whole(method=[act(pauses={"after": 1})]),
     "background": whole(method=[act(background=True), act(name="b", background=False)]),
     "refs": whole(method=[{"ref": "ready"}, {"ref": "z"}, act(name="z")]),
@@ -65,9 +74,13 @@ NOT_YET: dict[str, dict[str, Any]] = {
     "controls": whole(controls=[{"name": "c", "provider": {"type": "python", "module": "chaoslib.types"}}]),
     "an activity's controls": whole(method=[act(controls=[{"name": "c", "provider": {"type": "python", "module": "chaoslib.types"}}])]),
     "no rollbacks ever": whole(runtime={"rollbacks": {"strategy": "never"}}),
-    "a probe's pause": whole(method=[{**PROBE, "pauses": {"before": 1}}]),
-    "a probe in the background": whole(method=[{**PROBE, "background": True}]),
-    "a configured pause": whole(method=[act(pauses={"before": "${wait}"})], configuration={"wait": 3}),
+    "a pause in the hypothesis": hypothesis({**PROBE, "pauses": {"before": 1}}),
+    "a pause on a rollback": whole(rollbacks=[act(name="back", pauses={"after": 1})]),
+    "a pause from a secret": whole(method=[act(pauses={"before": "${wait}"})], secrets={"s": {"wait": 3}}),
+    "a pause that a probe finds out": whole(
+        method=[act(pauses={"before": "${wait}"})],
+        configuration={"wait": {"type": "probe", "name": "n", "provider": {**PYTHON, "arguments": {"url": ""}}}},
+    ),
 }
 REFUSED: dict[str, dict[str, Any]] = {
     "no type": whole(method=[act(type=None)]),

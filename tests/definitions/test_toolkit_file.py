@@ -31,6 +31,11 @@ def acting(**changes: Any) -> dict[str, Any]:
     return whole(method=[{**ACTION, **changes}])
 
 
+def configured(wait: Any) -> dict[str, Any]:
+    """A file whose pause is ``wait`` of the configuration."""
+    return whole(method=[{**ACTION, "pauses": {"before": "${wait}"}}], configuration={"wait": wait})
+
+
 def block(**values: Any) -> dict[str, Any]:
     return whole(extensions=[{"name": "other"}, {"name": "chaosfw", **values}])
 
@@ -189,6 +194,43 @@ def test_our_own_file_is_read() -> None:
     assert (made.costs_at_most, made.lasts, made.origin.name) == (0.001, 5.0, "pod-loss.json")
 
 
+def test_probes_of_the_method_pause_and_go_to_the_background(read: Read) -> None:
+    """In a hypothesis Chaos Toolkit waits for each probe, whatever it says of a background."""
+    see = {**PROBE, "name": "see", "background": True, "pauses": {"before": 1, "after": 0.5}}
+
+    made = read(whole(method=[see, ACTION], steady_state_hypothesis={"title": "up", "probes": [{**PROBE, "background": True}]}))
+
+    (probe,) = made.probes
+    assert (probe.background, probe.pause_before, probe.pause_after) == (True, 1.0, 0.5)
+    assert made.steady_state is not None
+    assert not made.steady_state.probes[0].background
+
+
+def test_a_ref_is_in_the_background_when_it_says_so_itself(read: Read) -> None:
+    """As Chaos Toolkit does: pauses come with the activity that is named, the background does not."""
+    see = {**PROBE, "name": "see", "background": True, "pauses": {"before": 1}}
+
+    made = read(whole(method=[see, {"ref": "see"}, {"ref": "see", "background": True}]))
+
+    assert [(one.background, one.pause_before) for one in made.probes] == [(True, 1.0), (False, 1.0), (True, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("wait", "seconds"),
+    [
+        (2, 2.0),
+        (0.5, 0.5),
+        ({"type": "env", "key": "WAIT", "env_var_type": "int"}, 3.0),
+        ({"type": "env", "key": "NOBODY_SETS_THIS", "default": 1.5}, 1.5),
+        ({"type": "env", "key": "NOBODY_SETS_THIS", "default": "4", "env_var_type": "float"}, 4.0),
+    ],
+)
+def test_a_pause_may_stand_in_the_configuration(read: Read, monkeypatch: pytest.MonkeyPatch, wait: Any, seconds: float) -> None:
+    monkeypatch.setenv("WAIT", "3")
+
+    assert read(configured(wait)).actions[0].pause_before == seconds
+
+
 # -- our block -----------------------------------------------------------------------------------------------------------
 
 
@@ -276,9 +318,17 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(wrong: Wrong) ->
         (whole(controls=[{"name": "c", "provider": PYTHON}]), "controls is not supported yet"),
         (acting(controls=[{"name": "c"}]), "method[0].controls is not supported yet"),
         (whole(runtime={"rollbacks": {"strategy": "never"}}), "runtime.rollbacks.strategy is 'never', which is not supported"),
-        (acting(type="probe", pauses={"after": 3}), "method[0].pauses is not supported yet on a probe"),
-        (acting(type="probe", background=True), "method[0].background is not supported yet on a probe"),
-        (acting(pauses={"before": "${wait}"}), "method[0].pauses.before is '${wait}': pauses from the configuration are not supported yet"),
+        (probing(pauses={"after": 3}), "steady-state-hypothesis.probes[0].pauses is not supported in a hypothesis"),
+        (whole(rollbacks=[{**ACTION, "pauses": {"before": 3}}]), "rollbacks[0].pauses is not supported on a rollback"),
+        (block(proof={"break": {**PROBE, "pauses": {"before": 3}}}), "extensions[1].proof.break.pauses is not supported on a proof"),
+        (acting(pauses=3), "method[0].pauses is 3: a mapping with before and after was expected"),
+        (acting(pauses={"before": "${wait}"}), "method[0].pauses.before is '${wait}', which the configuration does not name (known: none)"),
+        (configured("soon"), "method[0].pauses.before is '${wait}', which comes to 'soon': seconds were expected"),
+        (configured(True), "method[0].pauses.before is '${wait}', which comes to True: seconds were expected"),
+        (configured(-1), "method[0].pauses.before is '${wait}', which comes to -1: seconds were expected"),
+        (configured({"type": "env", "key": "PATH"}), "(of a variable, with env_var_type: float)"),
+        (configured({"type": "env", "key": "NOBODY_SETS_THIS"}), "which comes to None: seconds were expected"),
+        (configured({"type": "probe", "name": "n"}), "method[0].pauses.before is '${wait}', which a probe finds out"),
         (acting(pauses={"before": "soon"}), "method[0].pauses.before is 'soon': a duration such as"),
         (acting(background="yes"), "method[0].background is 'yes': true or false was expected"),
         (acting(provider=None), "method[0] has no 'provider'"),

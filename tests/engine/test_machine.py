@@ -9,8 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaosfw.model import event as e
+from chaosfw.model.activity import Probe, PythonProvider, Step
 from chaosfw.model.event import Phase
 from chaosfw.model.fault import UndoState
+from chaosfw.model.plan import Plan
+from chaosfw.model.struct import but
 from chaosfw.testing.simulation import Simulated, World, plan_of, simulate
 
 
@@ -20,6 +23,21 @@ def phases(out: Simulated) -> list[str]:
 
 def of(out: Simulated, kind: type) -> list:
     return [event for event in out.events if isinstance(event, kind)]
+
+
+def began(out: Simulated, phase: Phase) -> int:
+    return next(event.at for event in out.events if isinstance(event, e.PhaseBegan) and event.phase is phase)
+
+
+def look(name: str = "look", **changes: object) -> Probe:
+    return but(Probe(name=name, provider=PythonProvider(module="made.up", func="up")), **changes)
+
+
+def with_method(*steps: Probe | int, **plan: float) -> Plan:
+    """A plan whose method is these probes, and actions by their number."""
+    made = plan_of(actions=sum(isinstance(one, int) for one in steps), **plan)  # type: ignore[arg-type]
+    method: list[Step] = [made.bound[one].action if isinstance(one, int) else one for one in steps]
+    return but(made, experiment=but(made.experiment, method=tuple(method)))
 
 
 def test_a_run_goes_through_its_phases_in_order() -> None:
@@ -133,6 +151,81 @@ def test_a_probe_that_never_answers_is_no_evidence() -> None:
 
     assert {event.ok for event in of(out, e.RoundSeen)} == {None}
     assert not of(out, e.CallBegan)
+
+
+def test_pauses_around_a_probe_of_the_method_delay_the_next_step() -> None:
+    out = simulate(with_method(look(pause_before=2.0, pause_after=3.0), 0), World(probes_take={"look": 0.5}))
+
+    inject, call = began(out, Phase.inject), of(out, e.CallBegan)[0].at
+    (seen,) = [event for event in of(out, e.ProbeSeen) if event.alone]
+    assert (seen.due - inject) / 1e9 == pytest.approx(2.0)
+    assert (seen.at - inject) / 1e9 == pytest.approx(2.5)
+    assert (call - inject) / 1e9 == pytest.approx(5.5, abs=0.01)
+
+
+def test_a_probe_in_the_background_lets_the_method_go_on_which_waits_for_it_at_its_end() -> None:
+    out = simulate(with_method(look(background=True, timeout=9.0), 0), World(probes_take={"look": 4.0}))
+
+    inject, call, hold = began(out, Phase.inject), of(out, e.CallBegan)[0].at, began(out, Phase.hold)
+    (seen,) = [event for event in of(out, e.ProbeSeen) if event.alone]
+    assert (call - inject) / 1e9 < 0.1
+    assert ((seen.due - inject) / 1e9, (seen.at - inject) / 1e9) == (0.0, 4.0)
+    assert hold == seen.at
+
+
+def test_a_probe_in_the_background_that_never_answers_is_closed_at_its_time_out() -> None:
+    out = simulate(with_method(look(background=True, timeout=3.0), 0), World(probes_take={"look": 1e6}))
+
+    (seen,) = [event for event in of(out, e.ProbeSeen) if event.alone]
+    assert (seen.ok, seen.error) == (None, "no answer in time")
+    assert began(out, Phase.hold) == seen.at
+    assert 3.0 <= (seen.at - began(out, Phase.inject)) / 1e9 < 3.5
+    assert phases(out) == ["baseline", "inject", "hold", "heal", "recover", "judge"]
+
+
+def test_pauses_of_a_probe_in_the_background_are_its_own() -> None:
+    """They delay neither the next step nor each other; only the end of the method waits for them."""
+    first, second = (look(name, background=True, pause_before=2.0, pause_after=1.0) for name in ("first", "second"))
+
+    out = simulate(with_method(first, second, 0), World())
+
+    inject = began(out, Phase.inject)
+    seen = [event for event in of(out, e.ProbeSeen) if event.alone]
+    assert (of(out, e.CallBegan)[0].at - inject) / 1e9 < 0.1
+    assert [(event.due - inject) / 1e9 for event in seen] == [2.0, 2.0]
+    assert (began(out, Phase.hold) - inject) / 1e9 == pytest.approx(3.0, abs=0.01)
+
+
+def test_a_stop_asks_nothing_more_of_the_method() -> None:
+    """A probe that still pauses in the background is not asked while the fault is put back."""
+    out = simulate(with_method(0, look(background=True, pause_before=5.0)), World(heal_takes=30.0, stops=((5.0, "SIGINT"),)))
+
+    assert phases(out) == ["baseline", "inject", "heal", "judge"]
+    assert not [event for event in of(out, e.ProbeSeen) if event.alone]
+
+
+PAUSES = st.sampled_from([0.0, 0.5, 4.0])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    stops=st.lists(st.floats(0, 25), max_size=2),
+    looks=st.lists(st.tuples(st.booleans(), PAUSES, PAUSES, st.sampled_from([0.01, 0.9, 1e6])), max_size=4),
+    place=st.integers(0, 4),
+)
+def test_every_method_of_probes_ends(stops: list[float], looks: list[tuple[bool, float, float, float]], place: int) -> None:
+    """Whatever pauses, hangs or is stopped: the run ends, each probe is recorded once before hold, and all is closed."""
+    probes = [look(str(at), background=one[0], pause_before=one[1], pause_after=one[2]) for at, one in enumerate(looks)]
+    world = World(stops=tuple((at, "SIGTERM") for at in stops), probes_take={str(at): one[3] for at, one in enumerate(looks)})
+
+    out = simulate(with_method(*probes[:place], 0, *probes[place:]), world)
+
+    assert phases(out)[-1] == "judge"
+    assert all(record.state is UndoState.closed for record in out.records.values())
+    if "hold" in phases(out):
+        alone = [event for event in of(out, e.ProbeSeen) if event.alone]
+        assert sorted(event.probe for event in alone) == sorted(probe.name for probe in probes)
+        assert all(event.at <= began(out, Phase.hold) for event in alone)
 
 
 def test_a_fault_that_cuts_our_own_sight_is_healed_at_once() -> None:
