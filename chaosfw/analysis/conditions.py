@@ -13,6 +13,7 @@ from collections.abc import Callable
 from chaosfw.analysis import objectives
 from chaosfw.model.event import Phase
 from chaosfw.model.fault import UndoState
+from chaosfw.model.load import Seal
 from chaosfw.model.record import ActionLine, Coverage, Record
 from chaosfw.model.verdict import Condition, Truth
 from chaosfw.timing import nanoseconds, seconds
@@ -118,8 +119,21 @@ def healthy_generator(record: Record, final: bool) -> Condition | None:
         return _unmet("generator", "a closed-loop generator sends less when the system is slow: it can show no demand")
     share = load.tainted / load.total.intended if load.total.intended else 0.0
     if share > TAINTED:
-        return _unmet("generator", f"the load generator was unwell for {share * 100:.1f} % of the requests, allowed {TAINTED * 100:g} %")
+        words = f"the load generator was unwell for {share * 100:.1f} % of the requests, allowed {TAINTED * 100:g} %"
+        return _unmet("generator", words + _own_trouble(load.seal))
     return _met("generator", f"the generator kept its schedule ({share * 100:.2g} % of the requests tainted)")
+
+
+def _own_trouble(seal: Seal | None) -> str:
+    """What the generator's machine lacked, as far as it was neither time nor a core."""
+    if seal is None:
+        return ""
+    lacked = []
+    if seal.lookups_failed:
+        lacked.append(f"{seal.lookups_failed:,} of its {seal.lookups:,} look-ups of the endpoint's name failed")
+    if seal.exhausted:
+        lacked.append(f"{seal.exhausted:,} requests found no free descriptor, port or buffer on its machine")
+    return ": " + ", and ".join(lacked) if lacked else ""
 
 
 def awake(record: Record, final: bool) -> Condition | None:

@@ -24,7 +24,7 @@ Bools = npt.NDArray[np.bool_]
 GOOD, BAD, UNKNOWN = 0, 1, 2
 """Grades of one request."""
 
-assert max(Outcome) == Outcome.dropped == Outcome.aborted + 1  # what is unknown comes last
+assert max(Outcome) == Outcome.dropped == Outcome.aborted + 1  # what is unknown comes last, but for dns
 
 MISSING = max(Outcome) + 1
 """Outcome of a request that was due and has no sample."""
@@ -77,7 +77,8 @@ class Series:
     def unknown(self) -> Bools:
         """Neither good nor bad, whatever the limit."""
         outcome = self.outcome
-        return (outcome >= Outcome.aborted) | self.tainted  # aborted, dropped, missing
+        unknown: Bools = (outcome >= Outcome.aborted) | (outcome == Outcome.dns) | self.tainted  # aborted, dropped, missing
+        return unknown
 
     @cached_property
     def graded(self) -> dict[float | None, Bytes]:
@@ -137,7 +138,8 @@ def due_until(off: int, *, on: int, rate: float) -> int:
 def grades(series: Series, *, limit: float | None) -> Bytes:
     """
     Good, bad or unknown for each intended request. Latency lies in [end - sent, end - intended]: a request that straddles
-    ``limit`` (seconds) is unknown. Aborted, dropped, missing and tainted ones are unknown.
+    ``limit`` (seconds) is unknown. Aborted, dropped, missing and tainted ones are unknown, and those that the generator had no
+    address for.
     """
     if limit in series.graded:
         return series.graded[limit]
@@ -159,7 +161,7 @@ def _tainted(*, due: Ints, sent: Ints, end: Ints, outcome: Bytes, on: int, unhea
     slot = (due - on) // SLOT
     sick = np.zeros(int(slot[-1]) + 1, np.bool_)
     sent_at_all = (outcome != MISSING) & (outcome != Outcome.dropped)
-    sick[slot[(sent_at_all & (sent - due > LATE)) | (outcome == Outcome.dropped)]] = True
+    sick[slot[(sent_at_all & (sent - due > LATE)) | (outcome == Outcome.dropped) | (outcome == Outcome.dns)]] = True
     for one in unhealthy:
         first = (one.at - on) // SLOT
         last = (one.at + SLOT - 1 - on) // SLOT

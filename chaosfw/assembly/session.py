@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from chaosfw.assembly.environments import AnyPlace, open_place
+from chaosfw.errors import ChaosfwError
 from chaosfw.executor.child import ExecutorChild, PatientCaller
 from chaosfw.executor.nursery import Nursery
 from chaosfw.safety import fence, halt, lock
@@ -91,11 +92,18 @@ class Session:
         for executor in (self._writer, self._reader, self._nursery):
             if executor is not None:
                 executor.close()
-        alone = self._companion is None or self._companion.dismiss()
+        alone = self._companion is None or self._companion.dismiss(wait=0.0 if self._owes() else 10.0)
         if self.place is not None:
             self._tidy(Path(self.place.environment.state), alone=alone)
             self.place.close()
         self.place = self._writer = self._reader = self._companion = self._nursery = None
+
+    def _owes(self) -> bool:
+        """Whether an undo record is open, as far as anybody can read the ledger: the watchdog stays for it."""
+        try:
+            return self.ledger is not None and bool(self.ledger.open())
+        except ChaosfwError:
+            return False
 
     @property
     def writer(self) -> ExecutorChild:

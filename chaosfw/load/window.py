@@ -14,7 +14,7 @@ from chaosfw.model.load import SAMPLE, Outcome
 from chaosfw.model.struct import Noun
 from chaosfw.timing import NANOSECONDS, nanoseconds
 
-_UNKNOWN = (Outcome.aborted, Outcome.dropped)
+_UNKNOWN = (Outcome.aborted, Outcome.dropped, Outcome.dns)
 
 
 class Window(Noun, frozen=True, kw_only=True):

@@ -51,6 +51,7 @@ class Outcome(enum.IntEnum):
     connect_timeout = 5
     read_timeout = 6
     dns = 7
+    """The generator could not look the name up: its own trouble, so unknown."""
     tls = 8
     assertion = 9
     aborted = 10
@@ -89,6 +90,8 @@ class Health(Noun, frozen=True, kw_only=True):
     dropped: int = 0
     cpu: float = 0.0
     """Share of one core used by the generator, 0 to 1."""
+    unresolved: int = 0
+    """Requests for which there was no address, because the look-up of the endpoint's name had failed."""
 
 
 class Seal(Noun, frozen=True, kw_only=True):
@@ -105,3 +108,8 @@ class Seal(Noun, frozen=True, kw_only=True):
     """p50, p99, max over all requests, in seconds."""
     unhealthy: tuple[Health, ...] = ()
     suspended: bool = False
+    lookups: int = 0
+    """How often the generator looked the endpoint's name up; an address literal is never looked up."""
+    lookups_failed: int = 0
+    exhausted: int = 0
+    """Requests dropped because this machine had no descriptor, port or buffer for them."""

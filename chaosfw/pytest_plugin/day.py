@@ -124,9 +124,7 @@ class Day:
         judgement = record.judgement
         if judgement.safety is not Safety.clean:
             raise ResidueLeft(f"{judgement.safety.value}: {judgement.safety_sentence}", hint="chaosfw heal; chaosfw audit")
-        if judgement.verdict is Verdict.held or how in ("failed", "error"):
-            return
-        if _was_told(item):
+        if judgement.verdict is Verdict.held or _was_told(item):
             return
         raise (Deviated if judgement.verdict is Verdict.deviated else Inconclusive)(judgement.sentence)
 
@@ -150,17 +148,17 @@ class Day:
     def reported(self, item: pytest.Item, call: pytest.CallInfo[None], report: Any) -> None:
         """Verdicts and refusals in their own words; remembers how the body ended."""
         trouble = call.excinfo.value if call.excinfo is not None else None
-        if call.when == "call":
-            item.stash[body_key] = _body(trouble)
         if isinstance(trouble, Deviated | Inconclusive | Refused | ResidueLeft):
+            _unhidden(report)
             verdict = {Inconclusive: "inconclusive", Refused: "refused", Deviated: "deviated"}.get(type(trouble), "residue")
             report.chaos_verdict = verdict
             chaos = item.stash.get(item_key, None)
-            item.stash[told_key] = report.failed
-            if not report.skipped:
-                report.longrepr = _words(trouble, chaos)
+            report.longrepr = _words(trouble, chaos)
         elif isinstance(trouble, ChaosfwError) and report.failed:
             report.longrepr = str(trouble)
+        if call.when == "call":
+            item.stash[body_key] = _body(trouble)
+            item.stash[told_key] = report.failed
 
     def _say(self, sentence: str) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
@@ -282,8 +280,16 @@ def _body(trouble: BaseException | None) -> tuple[str, str]:
     return "error", f"{type(trouble).__name__}: {trouble}"
 
 
+def _unhidden(report: Any) -> None:
+    """A verdict that an xfail mark made a skip, in whichever phase, is a failure all the same, and says what was ignored."""
+    if report.skipped and hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        del report.wasxfail
+        report.sections.append(("chaosfw", "the xfail above it hides no verdict"))
+
+
 def _was_told(item: pytest.Item) -> bool:
-    """Whether the verdict reached pytest as a failure of the body: an xfail mark hides it, so there it is told again."""
+    """Whether the body failed in pytest's eyes. A body that swallowed its verdict did not, nor one whose assert an xfail mark hid."""
     return bool(item.stash.get(told_key, False))
 
 

@@ -426,6 +426,9 @@ def _load(record: Record) -> Section | None:
         value = f"p50 {figures.seconds(p50)}, p99 {figures.seconds(p99)}, max {figures.seconds(most)}"
         sick = f"{figures.plural(len(seal.unhealthy), 'slot')} of 100 ms unwell" if seal.unhealthy else "never unwell"
         facts.append(Fact(name="Sent late by", value=value, note=sick))
+        if seal.lookups:
+            value = f"{seal.lookups_failed:,} of {figures.plural(seal.lookups, 'look-up')} failed"
+            facts.append(Fact(name="Its own DNS", value=value, tone="unknown" if seal.lookups_failed else ""))
     facts.append(Fact(name="Resolution", value=figures.seconds(load.resolution), note="the shortest total outage that this load can see"))
     if load.success_gap is not None:
         facts.append(Fact(name="Longest gap between successes", value=figures.seconds(load.success_gap)))
@@ -451,7 +454,8 @@ def _load(record: Record) -> Section | None:
 
 def _kinds(by: Mapping[str, int]) -> str:
     failed = sorted(
-        ((amount, name) for name, amount in by.items() if name not in ("ok", "aborted", "dropped", "missing") and amount), reverse=True
+        ((amount, name) for name, amount in by.items() if name not in ("ok", "dns", "aborted", "dropped", "missing") and amount),
+        reverse=True,
     )
     return ", ".join(f"{amount:,} {name.replace('_', ' ')}" for amount, name in failed)
 
@@ -460,6 +464,7 @@ def _unknown(record: Record) -> str:
     assert record.load is not None
     by = record.load.total.by
     amounts = {
+        "without an address": by.get("dns", 0),
         "dropped": by.get("dropped", 0),
         "aborted": by.get("aborted", 0),
         "missing": record.load.missing,

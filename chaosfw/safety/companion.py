@@ -53,8 +53,11 @@ class Companion:
         ready, _, _ = select.select([self._life], [], [], 0)
         return not ready
 
-    def dismiss(self) -> bool:
-        """End of the session: waits until it is gone. False: with records open it stays, and heals when this process ends."""
+    def dismiss(self, *, wait: float = 10.0) -> bool:
+        """
+        End of the session: waits ``wait`` seconds for it to be gone, and says whether it is. With records open it stays, and heals when
+        this process ends: whoever knows of one need not wait.
+        """
         try:
             os.write(self._beats, BYE)
         except BrokenPipeError:
@@ -62,7 +65,7 @@ class Companion:
         for descriptor in (self._beats, self._life):
             os.close(descriptor)
         try:
-            self._process.wait(timeout=10.0)
+            self._process.wait(timeout=wait)
         except subprocess.TimeoutExpired:
             return False  # it has work to do: that is what it is for
         return True

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chaosfw.model.load import Outcome
 from chaosfw.model.record import Record
 from chaosfw.model.struct import but
-from chaosfw.model.verdict import Verdict
+from chaosfw.model.verdict import Truth, Verdict
 from chaosfw.testing.journals import Script, Weather, experiment
 
 CLAIMS = but(experiment(), mitigate_within=6.0, costs_at_most=0.0003)
@@ -41,6 +41,19 @@ def test_what_may_have_been_bad_is_never_held_where_bad_would_not_be(storm: tupl
 @given(storms)
 def test_what_may_have_been_good_is_never_deviated(storm: tuple[Weather, ...]) -> None:
     assert run(storm, Outcome.aborted).judgement.verdict is not Verdict.deviated
+
+
+@THOROUGH
+@example((Weather(begin=0.1, end=END),))
+@given(storms)
+def test_the_generators_own_dns_never_makes_a_claim_false(storm: tuple[Weather, ...]) -> None:
+    """Nor does it make the run green where the same requests, refused, would not."""
+    record, refused = run(storm, Outcome.dns), run(storm, Outcome.refused)
+
+    assert [finding.claim for finding in record.judgement.findings if finding.truth is Truth.false] == []
+    assert record.load is not None
+    assert record.load.total.bad == 0
+    assert refused.judgement.verdict is Verdict.held or record.judgement.verdict is not Verdict.held
 
 
 @THOROUGH

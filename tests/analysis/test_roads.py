@@ -140,6 +140,7 @@ RED: dict[str, tuple[Callable[[int], Record], str]] = {
         lambda seed: Script(seed=seed, weather=(Weather(begin=-5, end=20, share=0.19),)).record(),
         "before the fault",
     ),
+    "its own DNS": (lambda seed: Script(seed=seed, weather=(Weather(begin=2, end=8, outcome=Outcome.dns),)).record(), "unwell"),
     "generator stall": (lambda seed: Script(seed=seed, weather=(Weather(begin=2, end=8, late=0.2),)).record(), "unwell"),
     "suspended": (
         lambda seed: Script(seed=seed).record(edit=lambda events: [*events, Suspended(at=Script().at(3 + seed), seconds=3600.0)]),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import select
 import signal
 import socket
@@ -19,9 +21,10 @@ from typing import Any, NamedTuple
 import pytest
 import trustme
 
-from chaosfw.analysis.samples import series
+from chaosfw.analysis.samples import UNKNOWN, grades, series
 from chaosfw.errors import DriverError
 from chaosfw.load.prober.driver import LOAD_DRIVERS, ProberDriver, ProberRun
+from chaosfw.load.prober.exchange import outcome_of
 from chaosfw.model.load import SAMPLE, Endpoint, Load, Outcome, Seal
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
@@ -134,10 +137,57 @@ def test_a_full_backlog_is_a_connect_timeout(tmp_path: Path) -> None:
     assert {row.outcome for row in found} <= {Outcome.connect_timeout, Outcome.read_timeout}
 
 
-def test_a_name_that_does_not_resolve_is_dns(tmp_path: Path) -> None:
-    found, _, _ = send("http://nowhere.invalid:80", tmp_path)
+@pytest.mark.parametrize("host", ["nowhere.invalid", f"{'n' * 64}.invalid"], ids=["unknown", "no name at all"])
+def test_a_name_that_does_not_resolve_is_the_generators_own_trouble(tmp_path: Path, host: str) -> None:
+    """``dns``, in slots that are unwell, and so unknown: never bad."""
+    load = Load(endpoint="shop", path="/ok", rate=100.0, timeout=0.5)
+    found, seal, run = send(f"http://{host}:80", tmp_path)
 
     assert {row.outcome for row in found} == {Outcome.dns}
+    assert seal.lookups == seal.lookups_failed >= 1
+    assert sum(slot.unresolved for slot in seal.unhealthy) == len(found)
+    column = series(run.samples(0)[0], load=load, on=run.generator.on, off=seal.off, seal=seal)
+    assert column.broken == ""
+    assert column.tainted.all()
+    assert set(grades(column, limit=None)) == {UNKNOWN}
+
+
+def test_a_name_that_resolves_is_counted_and_an_address_is_never_looked_up(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "name").mkdir()
+    (tmp_path / "address").mkdir()
+    found, by_name, _ = send(server.url.replace("127.0.0.1", "localhost"), tmp_path / "name")
+    _, by_address, _ = send(server.url, tmp_path / "address")
+
+    assert {row.outcome for row in found} == {Outcome.ok}
+    assert (by_name.lookups >= 1, by_name.lookups_failed) == (True, 0)
+    assert (by_address.lookups, by_address.lookups_failed) == (0, 0)
+
+
+def test_without_descriptors_requests_are_dropped_and_not_refused(server: Server, tmp_path: Path) -> None:
+    """All answers hang, so the few descriptors that are left are soon in use; what finds none was never sent."""
+    load = Load(endpoint="shop", path="/hang", rate=100.0, timeout=0.5)
+    run = ProberDriver().start(load, at=Endpoint(name="shop", url=server.url), out=tmp_path)
+    try:
+        resource.prlimit(run.generator.pid, resource.RLIMIT_NOFILE, (16, 16))
+        wait_for(run, 60)
+        run.stop()
+        seal = run.wait(GRACE)
+    finally:
+        run.kill()
+
+    assert seal is not None
+    found = Counter(Outcome(row.outcome) for row in rows(run))
+    assert found[Outcome.refused] == 0
+    assert found[Outcome.dropped] == seal.exhausted == sum(slot.dropped for slot in seal.unhealthy) > 0
+    column = series(run.samples(0)[0], load=load, on=run.generator.on, off=seal.off, seal=seal)
+    assert column.broken == ""
+    assert set(grades(column, limit=None)[column.outcome == Outcome.dropped]) == {UNKNOWN}
+
+
+@pytest.mark.parametrize("code", [errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOBUFS], ids=errno.errorcode.get)
+def test_what_this_machine_lacks_is_not_a_refusal(code: int) -> None:
+    """No free port, descriptor or buffer: nobody refused anything."""
+    assert outcome_of(OSError(code, "connect")) is Outcome.dropped
 
 
 def answers(listening: socket.socket, secure: ssl.SSLContext | None) -> None:

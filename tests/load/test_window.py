@@ -34,6 +34,15 @@ def test_what_has_no_sample_is_unknown() -> None:
     assert (seen.low, seen.high, seen.unknown) == (0.5, 1.0, 25)
 
 
+def test_a_name_that_the_generator_could_not_look_up_is_unknown_too() -> None:
+    data = b"".join(sample(n, outcome=Outcome.dns if n % 2 else Outcome.ok) for n in range(50))
+
+    seen = look(data, rate=10.0, on=ON, now=ON + 5 * SECOND, window=5.0)
+
+    assert (seen.low, seen.high, seen.failed, seen.unknown) == (0.5, 1.0, 0, 25)
+    assert seen.errors == (("dns", 25),)
+
+
 def test_a_failure_is_slower_than_everything() -> None:
     data = b"".join(sample(n, outcome=Outcome.reset if n % 10 == 0 else Outcome.ok) for n in range(50))
 

@@ -1,32 +1,13 @@
-"""When the place, the load or the app is not what it should be: never green, and said in words."""
+"""When the place or the app is not what it should be: never green, and said in words."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 
 from chaosfw.drivers.kubernetes.cluster import Cluster
 from chaosfw.sandbox import public as sandbox
 from tests.plugin.conftest import Workspace
-from tests.plugin.test_way_back import DEADLINE, in_phase, journal_of
-
-
-def test_the_load_stopped_during_hold_is_inconclusive(workspace: Workspace, cluster: sandbox.Sandbox) -> None:
-    workspace.experiments(
-        '@cf.experiment(base.but("drained", k8s.drain(hosting=web), lasts="30s"))\ndef test_it(chaos):\n    chaos.run()\n'
-    )
-    runner = workspace.start()
-    in_phase(workspace, "hold")
-    began = next(json.loads(line) for line in journal_of(workspace).splitlines() if '"type":"LoadBegan"' in line)
-
-    os.kill(began["generator"]["pid"], signal.SIGKILL)
-    output, _ = runner.communicate(timeout=DEADLINE)
-
-    assert runner.returncode == 10, output
-    (line,) = json.loads((workspace.path / "reports" / "latest" / "gameday.json").read_text())["runs"]
-    assert (line["verdict"], line["safety"]) == ("inconclusive", "clean")
-    assert "the load ended by itself" in line["sentence"]
+from tests.plugin.test_way_back import DEADLINE, in_phase
 
 
 def test_an_app_that_fails_before_the_run_is_inconclusive_and_nothing_is_injected(workspace: Workspace, cluster: sandbox.Sandbox) -> None:

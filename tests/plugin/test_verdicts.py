@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from chaosfw.sandbox import public as sandbox
 from tests.plugin.conftest import Workspace
 
@@ -66,26 +64,6 @@ def test_kill(chaos: cf.Chaos) -> None:
     assert ran.code == 10, ran.output
     assert "ERROR" in ran.output
     assert ran.verdicts() == ["inconclusive"]
-
-
-@pytest.mark.parametrize("arguments", [[], ["-n", "2"], ["--reruns", "1"], ["--lf"]])
-def test_a_baseline_that_never_held_is_inconclusive_and_never_green(workspace: Workspace, arguments: list[str]) -> None:
-    """Nor with an xfail mark, under xdist, with a rerun plugin or --lf."""
-    workspace.experiments(
-        """
-import pytest
-
-@pytest.mark.xfail
-@cf.experiment(base.but("never normal", k8s.kill(web, count=1), steady_state=cf.Hypothesis("too much", web.ready(at_least=9))))
-def test_kill(chaos: cf.Chaos) -> None:
-    chaos.run()
-"""
-    )
-    ran = workspace.run(*(["-p", "cacheprovider", *arguments] if "--lf" in arguments else arguments))
-
-    assert ran.code == 10, ran.output
-    assert set(ran.verdicts()) == {"inconclusive"}
-    assert not ran.record()["actions"] or ran.record()["fault_call"] is None
 
 
 def test_workers_share_one_sandbox_and_take_turns(workspace: Workspace) -> None:
@@ -194,42 +172,6 @@ def test_zone(chaos: cf.Chaos, chaos_zone: str) -> None:
     assert "1 skipped" in ran.output
 
 
-def test_a_fault_undone_behind_our_back_is_inconclusive(workspace: Workspace, cluster: sandbox.Sandbox) -> None:
-    """Somebody uncordons the node during hold: what was proven is not true any more."""
-    workspace.experiments(
-        """
-import os, subprocess, sys, threading
-
-UNCORDON = '''
-from chaosfw.drivers.kubernetes.cluster import Cluster
-import sys, time
-cluster = Cluster(sys.argv[1])
-while True:
-    for node in cluster.items("/api/v1/nodes"):
-        if node["spec"].get("unschedulable"):
-            cluster.patch("/api/v1/nodes/" + node["metadata"]["name"], {"spec": {"unschedulable": None}})
-            sys.exit()
-    time.sleep(0.02)
-'''
-
-@cf.experiment(base.but("undone", k8s.drain(hosting=web), lasts="3s"))
-def test_drain(chaos: cf.Chaos) -> None:
-    meddler = subprocess.Popen([sys.executable, "-c", UNCORDON, os.environ["MEDDLE"]])
-    try:
-        chaos.run()
-    finally:
-        meddler.kill()
-        meddler.wait()
-"""
-    )
-    workspace.variables["MEDDLE"] = str(cluster.kubeconfig)
-    ran = workspace.run()
-
-    assert ran.code == 10, ran.output
-    (line,) = ran.day()["runs"]
-    assert (line["verdict"], line["safety"]) == ("inconclusive", "clean")
-
-
 def test_a_file_with_errors_tells_all_of_them_and_nothing_runs(workspace: Workspace) -> None:
     workspace.write(
         "experiments/broken.json",
@@ -335,9 +277,8 @@ def test_collecting_only_is_green(workspace: Workspace) -> None:
     assert not (workspace.path / "reports").exists()
 
 
-@pytest.mark.parametrize("arguments", [[], ["-n", "2"], ["--reruns", "1"]], ids=str)
-def test_what_deviates_is_never_green_whatever_hides_it(workspace: Workspace, arguments: list[str]) -> None:
-    """Not with an xfail mark, not under xdist, not with a rerun plugin."""
+def test_a_users_assert_that_an_xfail_mark_hides_is_told_in_teardown(workspace: Workspace) -> None:
+    """The body may be expected to fail; the verdict that follows from it is not hidden."""
     workspace.experiments(
         """
 import pytest
@@ -349,7 +290,8 @@ def test_kill(chaos: cf.Chaos) -> None:
     assert outcome.load.lost > 10_000
 """
     )
-    ran = workspace.run(*arguments)
+    ran = workspace.run()
 
     assert ran.code == 1, ran.output
-    assert set(ran.verdicts()) == {"deviated"}
+    assert ran.verdicts() == ["deviated"]
+    assert "1 xfailed, 1 error" in ran.output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from chaosfw.model.load import Outcome
 from chaosfw.model.record import Mark, Record
 from chaosfw.model.struct import but
 from chaosfw.reporting import figures, timeline, view
@@ -33,6 +34,20 @@ def test_the_headline_counts_promises_and_tells_that_everything_is_back() -> Non
     assert page(days.held(), days.deviated(), days.inconclusive()).headline == (
         "1 promise held, 1 broken, 1 unproven; everything put back (audited, 600 ms)"
     )
+
+
+def test_the_load_tells_of_the_generators_own_dns() -> None:
+    """Requests without an address are unknown and not failed, and the look-ups are counted."""
+    record = Script(weather=(Weather(begin=2.0, end=4.0, outcome=Outcome.dns),)).record()
+    assert record.load is not None
+    assert record.load.seal is not None
+    record = but(record, load=but(record.load, seal=but(record.load.seal, lookups=30, lookups_failed=2)))
+
+    part = section(page(record).experiments[0], "load")
+
+    assert fact(part, "Failed") == "0"
+    assert "200 without an address" in next(one.note for one in part.facts if one.name == "Unknown")
+    assert fact(part, "Its own DNS") == "2 of 30 look-ups failed"
 
 
 def test_the_headline_does_not_say_put_back_when_something_was_left_behind() -> None:

@@ -63,11 +63,11 @@ class Exchange:
         try:
             sock = socket.socket(address[0], socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         except OSError as error:
-            return _outcome(error)
+            return outcome_of(error)
         self.sock, self.descriptor = sock, sock.fileno()
         code = sock.connect_ex(address[1])
         if code not in (0, errno.EINPROGRESS):
-            return _outcome(OSError(code, "connect"))
+            return outcome_of(OSError(code, "connect"))
         if secure is not None:
             self._secure, self._host, self._shaken = secure, host, False
             return None
@@ -98,7 +98,7 @@ class Exchange:
         except BlockingIOError:
             pass
         except OSError as error:
-            return _outcome(error)
+            return outcome_of(error)
         return None
 
     def timed_out(self) -> Outcome:
@@ -108,7 +108,7 @@ class Exchange:
         assert self.sock is not None
         code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
-            return _outcome(OSError(code, "connect"))
+            return outcome_of(OSError(code, "connect"))
         self.connected = True
         return None
 
@@ -134,7 +134,7 @@ class Exchange:
         except OSError as error:
             if early and error.errno == errno.ENOTCONN:
                 return None
-            return _outcome(error)
+            return outcome_of(error)
         self.connected = True
         self.wants = OUT if self._rest else IN
         return None
@@ -152,8 +152,8 @@ class Exchange:
                 return None
 
 
-def _outcome(error: OSError) -> Outcome:
-    """What a refusal by the kernel means. ``dropped``: it was ours, not the service's."""
+def outcome_of(error: OSError) -> Outcome:
+    """What an error of the kernel means. ``dropped``: this machine lacked a descriptor, port or buffer; the service was not asked."""
     code = error.errno
     if code in _OURS:
         return Outcome.dropped

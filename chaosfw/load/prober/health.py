@@ -1,5 +1,5 @@
 """
-The generator watches itself: slots of 100 ms in which it was late, dropped requests, ate a core, or slept with the machine.
+The generator watches itself: slots of 100 ms in which it was late, dropped requests, had no address, ate a core, or slept.
 
 Kept by :mod:`chaosfw.load.prober.sending`. Only unhealthy slots are kept; what they taint is decided by ``analysis``.
 """
@@ -25,6 +25,7 @@ class Vitals:
         self._on = on
         self._late: dict[int, int] = {}
         self._drops: dict[int, int] = {}
+        self._unresolved: dict[int, int] = {}
         self._busy: dict[int, float] = {}
         self._anchor = self._drift()
         self._looked = clock.monotonic_ns()
@@ -40,6 +41,10 @@ class Vitals:
     def dropped(self, due: int) -> None:
         slot = (due - self._on) // SLOT
         self._drops[slot] = self._drops.get(slot, 0) + 1
+
+    def unresolved(self, due: int) -> None:
+        slot = (due - self._on) // SLOT
+        self._unresolved[slot] = self._unresolved.get(slot, 0) + 1
 
     def look(self, now: int) -> None:
         """Once a slot: the share of a core since the last look, and whether the machine slept meanwhile."""
@@ -57,13 +62,14 @@ class Vitals:
         self.next_look = max(self.next_look + SLOT, now + SLOT // 2)
 
     def unhealthy(self) -> tuple[Health, ...]:
-        slots = sorted({*self._late, *self._drops, *self._busy})
+        slots = sorted({*self._late, *self._drops, *self._unresolved, *self._busy})
         return tuple(
             Health(
                 at=self._on + slot * SLOT,
                 lateness_max=self._late.get(slot, 0) / NANOSECONDS,
                 dropped=self._drops.get(slot, 0),
                 cpu=round(self._busy.get(slot, 0.0), 3),
+                unresolved=self._unresolved.get(slot, 0),
             )
             for slot in slots
         )

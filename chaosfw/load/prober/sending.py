@@ -62,6 +62,7 @@ class Sending:
         self._next = 0
         self._off = 0
         self._asked = False
+        self._exhausted = 0
         self.on = clock.monotonic_ns() + HEAD_START
         self._vitals = Vitals(clock, on=self.on)
 
@@ -112,8 +113,7 @@ class Sending:
         exchange = Exchange(number, due=due, sent=sent, request=self._request, response=response)
         outcome = self._begin(exchange)
         if outcome is Outcome.dropped:
-            self._drop(number, due=due)
-            _close(exchange)
+            self._exhaust(exchange)
             return
         late = sent - due
         self._book.late(late)
@@ -133,7 +133,10 @@ class Sending:
         if self._idle:
             return exchange.reuse(self._idle.popitem()[1])
         address = self._names.address
-        return Outcome.dns if address is None else exchange.open(address, secure=self._secure, host=self._host)
+        if address is None:
+            self._vitals.unresolved(exchange.due)
+            return Outcome.dns
+        return exchange.open(address, secure=self._secure, host=self._host)
 
     def _ready(self, descriptor: int) -> None:
         exchange = self._flying.get(descriptor)
@@ -142,7 +145,9 @@ class Sending:
             return
         wanted = exchange.wants
         outcome = exchange.step()
-        if outcome is not None:
+        if outcome is Outcome.dropped:
+            self._exhaust(exchange)
+        elif outcome is not None:
             self._end(exchange, outcome)
         elif exchange.wants != wanted:
             self._poll.modify(descriptor, exchange.wants)
@@ -192,6 +197,13 @@ class Sending:
         else:
             _close(exchange)
 
+    def _exhaust(self, exchange: Exchange) -> None:
+        """This machine had no descriptor, port or buffer for it: dropped by us, whatever the service would have said."""
+        exchange.end = exchange.sent  # for the queue of time-outs: it is over
+        self._exhausted += 1
+        self._drop(exchange.number, due=exchange.due)
+        self._let_go(exchange, whole=False)
+
     def _drop(self, number: int, *, due: int) -> None:
         self._vitals.dropped(due)
         self._book.write(number, sent=0, end=0, outcome=Outcome.dropped, status=0, marker=None, reused=False, received=0)
@@ -213,6 +225,9 @@ class Sending:
             lateness=self._book.lateness(),
             unhealthy=self._vitals.unhealthy(),
             suspended=self._vitals.suspended,
+            lookups=self._names.made,
+            lookups_failed=self._names.failed,
+            exhausted=self._exhausted,
         )
         fresh = self._out / ".seal.json"
         fresh.write_bytes(encode(seal))
