@@ -74,6 +74,15 @@ def test_two(chaos: cf.Chaos) -> None: ...
     assert "warning: --chaos-limit nodes=9 would widen limits.nodes, which stays 1 (from default)" in ran.output
 
 
+def test_workers_of_xdist_are_narrowed_too(workspace: Workspace) -> None:
+    workspace.experiments("@cf.experiment(base.but('one', k8s.kill(web, count=1)))\ndef test_one(chaos: cf.Chaos) -> None: ...\n")
+
+    ran = workspace.run("-n1", "--chaos-plan", "--chaos-limit", "pods=0")
+
+    assert ran.code == 11, ran.output
+    assert "1 of 3 pods of deployment shop/myapp would be hit, allowed: 0" in ran.output
+
+
 def test_a_limit_that_is_none_is_a_usage_error(workspace: Workspace) -> None:
     workspace.experiments("@cf.experiment(base.but('one', k8s.kill(web, count=1)))\ndef test_one(chaos: cf.Chaos) -> None: ...\n")
 

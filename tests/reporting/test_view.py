@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from chaosfw.model.environment import Limits
 from chaosfw.model.load import Outcome
 from chaosfw.model.record import Mark, Record
 from chaosfw.model.struct import but
@@ -180,6 +181,25 @@ def test_settings_say_where_they_came_from() -> None:
     rows = cells(page(days.held()).sections[0])
 
     assert ["environment", "sandbox", "pyproject.toml [tool.chaosfw]"] in rows
+
+
+def test_a_limit_from_outside_is_shown_once_with_its_origin() -> None:
+    origins = {"limits.pods": "pyproject.toml, beside it --chaos-limit", "seed": "default"}
+    rows = cells(page(days.held(), settings={"limits": {"pods": "34% and 2"}, "origins": origins}).sections[0])
+
+    assert [row for row in rows if row[0] == "limits.pods"] == [["limits.pods", "34% and 2", "pyproject.toml, beside it --chaos-limit"]]
+
+
+def test_a_count_beside_a_share_is_told_of_the_run_too() -> None:
+    record = days.held()
+    assert record.plan is not None
+    beside = Limits(pods=2, nodes=None, zones=None, budget=None, protect=())
+    plan = but(record.plan, environment=but(record.plan.environment, beside=beside))
+    (one,) = page(but(record, plan=plan, settings={"origins": {"limits.pods": "--chaos-limit"}})).experiments
+
+    told = [row for row in cells(section(one, "settings")) if row[0] == "limits.pods"]
+
+    assert [row[1:] for row in told] == [["34 %", "--chaos-limit"], ["2", "--chaos-limit"]]
 
 
 def test_no_path_of_this_machine_gets_onto_the_page() -> None:
