@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from chaosfw.sandbox import public as sandbox
 from tests.plugin.conftest import Workspace
 
@@ -47,17 +49,20 @@ def test_kill(chaos: cf.Chaos) -> None:
     assert "we wanted more" in ran.record()["body_message"]
 
 
-def test_a_swallowed_verdict_is_raised_again_in_teardown(workspace: Workspace) -> None:
-    """try/except around chaos.run() does not turn a test green."""
+@pytest.mark.parametrize("swallow", ["pass", "pytest.xfail('known')", "pytest.skip('known')"])
+def test_a_swallowed_verdict_is_raised_again_in_teardown(workspace: Workspace, swallow: str) -> None:
+    """try/except around chaos.run() does not turn a test green, nor what pytest offers to say in its place."""
     workspace.experiments(
         """
+import pytest
+
 @cf.experiment(base.but("never normal", k8s.kill(web, count=1), steady_state=cf.Hypothesis("too much", web.ready(at_least=9))))
 def test_kill(chaos: cf.Chaos) -> None:
     try:
         chaos.run()
     except BaseException:
-        pass
-"""
+        SWALLOW
+""".replace("SWALLOW", swallow)
     )
     ran = workspace.run()
 
