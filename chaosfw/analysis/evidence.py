@@ -105,18 +105,31 @@ def exposure(plan: Plan, *, lines: Sequence[ActionLine], served: dict[str, int],
     """
     Did the load reach a victim of every action before it was hit? Seen, or inferred: the victim was a ready endpoint all
     through the baseline and there were enough connections (verdict.md, Exposure).
+
+    Of victims that the action's author named, which ones are hit is not known: there the load must have reached every one.
     """
     ready = {target.name for target in plan.exposed}
     victims = [set(line.victims) or {target.name for target in line.targets} for line in lines]
     everyone = tuple(sorted(set().union(*victims)))
     reached = {name for name in everyone if served.get(name)}
-    missed = tuple(line.name for line, names in zip(lines, victims, strict=True) if not names & reached)
+    stated = [bound.hits is not None for bound in plan.bound]
+    missed = tuple(
+        line.name for line, names, every in zip(lines, victims, stated, strict=True) if not (names <= reached if every else names & reached)
+    )
     if not missed or ready & set(served):
         return Exposure(
             how=how if not missed else "", victims=everyone, reached=tuple(sorted(reached)), missed=missed, connections=connections
         )
-    needed = max((_needed(len(names & ready), of=len(ready)) for names in victims), default=0)
-    blind = tuple(line.name for line, names in zip(lines, victims, strict=True) if not names & ready)
+    needed = max(
+        (
+            _needed(1, of=len(ready), chances=len(names)) if every else _needed(len(names & ready), of=len(ready))
+            for names, every in zip(victims, stated, strict=True)
+        ),
+        default=0,
+    )
+    blind = tuple(
+        line.name for line, names, every in zip(lines, victims, stated, strict=True) if not (names <= ready if every else names & ready)
+    )
     unsure = tuple(line.name for line in lines) if connections < needed else blind
     return Exposure(
         how="" if unsure else "inferred",
@@ -128,11 +141,11 @@ def exposure(plan: Plan, *, lines: Sequence[ActionLine], served: dict[str, int],
     )
 
 
-def _needed(hit: int, *, of: int) -> int:
-    """Connections after which all of them missing a victim has a chance below 1 in 1,000."""
+def _needed(hit: int, *, of: int, chances: int = 1) -> int:
+    """Connections after which all of them missing a victim (or one of several) has a chance below 1 in 1,000."""
     if not hit:
         return 0
-    return 1 if hit >= of else math.ceil(math.log(_MISSED_CHANCE) / math.log(1 - hit / of))
+    return 1 if hit >= of else math.ceil(math.log(_MISSED_CHANCE / chances) / math.log(1 - hit / of))
 
 
 def coverage(rounds: Sequence[Round], *, window: str, begin: int, end: int, every: float) -> Coverage:

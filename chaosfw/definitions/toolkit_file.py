@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from chaosfw.authoring.probes import availability, latency
 from chaosfw.definitions.located import Place, read
 from chaosfw.errors import UsageError
-from chaosfw.model.activity import Action, HttpProvider, Hypothesis, Probe, ProcessProvider, Provider, PythonProvider, Step
+from chaosfw.model.activity import Action, HttpProvider, Hypothesis, Probe, ProcessProvider, Provider, PythonProvider, Step, Victims
 from chaosfw.model.experiment import Experiment, Origin
 from chaosfw.model.load import Load
 from chaosfw.model.slo import SLO, LatencyLimit, Objective
@@ -35,8 +35,9 @@ TOP = (
 ACTIVITY = ("type", "name", "provider", "tolerance", "pauses", "background", "ref", "controls", "configuration", "secrets")
 BLOCK = (
     "name", "load", "slo", "during_fault", "baseline", "lasts", "stable_for", "mitigate_within", "recover_within", "probe_every",
-    "costs_at_most", "self_heals", "proof",
+    "costs_at_most", "self_heals", "proof", "victims",
 )  # fmt: skip
+WORKLOADS = ("deployment", "statefulset", "selector")
 STRATEGIES = ("default", "before-method-only", "after-method-only", "during-method-only", "continuously", "continuous")
 TIMES = ("baseline", "lasts", "stable_for", "recover_within", "probe_every")
 SLACK = 5.0
@@ -367,8 +368,11 @@ def _extended(experiment: Experiment, block: Place, shared: dict[str, Any], refe
     heals = {str(one.value) for one in block.listed("self_heals")}
     _names_exist(block, "self_heals", heals, experiment)
     proofs = _proofs(block, shared, referable, experiment)
+    victims = _victims(block, experiment)
     method = tuple(
-        but(step, self_heals=step.self_heals or step.name in heals, proof=proofs.get(step.name)) if isinstance(step, Action) else step
+        but(step, self_heals=step.self_heals or step.name in heals, proof=proofs.get(step.name), victims=victims.get(step.name))
+        if isinstance(step, Action)
+        else step
         for step in experiment.method
     )
     mitigate = block.seconds("mitigate_within", default=-1.0)
@@ -470,6 +474,36 @@ def _proofs(block: Place, shared: dict[str, Any], referable: dict[str, Place], e
             place.problem("is no probe: a probe that holds while the fault is in was expected")
     _names_exist(given, "", set(made), experiment)
     return made
+
+
+def _victims(block: Place, experiment: Experiment) -> dict[str, Victims]:
+    """What each action hits: names of instances, or the pods of a workload or a selector."""
+    given = block.get("victims")
+    if given is None:
+        return {}
+    stated = {str(name): place for name in block.mapping("victims") if (place := given.get(name)) is not None}
+    _names_exist(given, "", set(stated), experiment)
+    for action in experiment.actions:
+        if action.name in stated and _brings_its_own(action):
+            stated[action.name].problem(f"is not for {action.provider.name}, which chaosfw knows: it finds its victims itself")
+    return {name: made for name, place in stated.items() if (made := _stated(place)) is not None}
+
+
+def _stated(place: Place) -> Victims | None:
+    if isinstance(place.value, list) and place.value and all(isinstance(one, str) and one for one in place.value):
+        return Victims(names=tuple(place.value))
+    kinds = [kind for kind in WORKLOADS if isinstance(place.value, dict) and kind in place.value]
+    if not isinstance(place.value, dict) or len(kinds) != 1:
+        place.problem(f"is {place.value!r}: a list of names, or a mapping with one of {', '.join(WORKLOADS)} was expected")
+        return None
+    place.only(*WORKLOADS, "namespace", "count")
+    name, namespace, count = place.text(kinds[0]), place.text("namespace", default="default"), place.value.get("count")
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+        (place.get("count") or place).problem(f"is {count!r}: a number of pods was expected")
+        return None
+    if kinds[0] == "selector":
+        return Victims(selector=name, namespace=namespace, count=count)
+    return Victims(workload={"kind": kinds[0], "name": name, "namespace": namespace}, count=count)
 
 
 def _names_exist(place: Place, key: str, names: set[str], experiment: Experiment) -> None:

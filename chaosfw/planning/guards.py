@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from chaosfw.model.environment import Limits, Target
 from chaosfw.model.facts import Facts, NodeFacts, PodFacts
+from chaosfw.model.fault import Bound
 from chaosfw.model.plan import Plan, Refusal
 
 Guard = Callable[[Plan, Facts, Limits], Iterator[Refusal]]
@@ -101,9 +102,8 @@ def too_many_pods(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]
     """Share or count of a workload's pods that may be hit."""
     if limits.pods is None:
         return
-    hit = {target.uid for target in _targets(plan, "pod")}
     for workload, pods in _by_workload(facts).items():
-        count = sum(pod.target.uid in hit for pod in pods)
+        count = _hit_of(plan, {pod.target.uid for pod in pods})
         allowed = _allowed(limits.pods, len(pods))
         if count > allowed and not _loses_nodes(plan):
             sentence = f"{count} of {len(pods)} pods of {workload} would be hit, allowed: {_limit_words(limits.pods, allowed)}"
@@ -151,7 +151,7 @@ def budget_headroom(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusa
     for budget in facts.budgets:
         for bound in plan.bound:
             hit = [target for target in bound.targets if target.kind == "pod" and target.uid in budget.covers]
-            needed = len(hit) if bound.fault.startswith("kubernetes.kill/") else min(1, len(hit))
+            needed = _hit_at_once(bound, len(hit))
             if needed > budget.allowed:
                 whose = f"PodDisruptionBudget {budget.namespace}/{budget.name}"
                 sentence = f"{bound.action.name!r} needs {needed} disruptions, {whose} allows {budget.allowed}"
@@ -253,6 +253,26 @@ GUARDS: dict[str, Guard] = {
 
 def _targets(plan: Plan, kind: str = "") -> list[Target]:
     return [target for bound in plan.bound for target in bound.targets if not kind or target.kind == kind]
+
+
+def _hit_of(plan: Plan, pods: set[str]) -> int:
+    """How many of these pods would be hit at most: a fault that hits some of its targets may hit others than the next one does."""
+    every: set[str] = set()
+    some = 0
+    for bound in plan.bound:
+        named = {target.uid for target in bound.targets if target.kind == "pod"} & pods
+        if bound.hits is None or bound.hits >= len(bound.targets):
+            every |= named
+        else:
+            some += min(bound.hits, len(named))
+    return min(len(pods), len(every) + some)
+
+
+def _hit_at_once(bound: Bound, pods: int) -> int:
+    """Pods that are gone before anything comes back. Evictions wait for each other."""
+    if bound.hits is not None:
+        return min(bound.hits, pods)
+    return pods if bound.fault.startswith("kubernetes.kill/") else min(1, pods)
 
 
 def _by_workload(facts: Facts) -> dict[str, list[PodFacts]]:
