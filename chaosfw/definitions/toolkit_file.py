@@ -32,11 +32,25 @@ TOP = (
     "version", "title", "description", "tags", "contributions", "configuration", "secrets", "steady-state-hypothesis", "method",
     "rollbacks", "extensions", "controls", "runtime", "dry",
 )  # fmt: skip
-ACTIVITY = ("type", "name", "provider", "tolerance", "pauses", "background", "ref", "controls", "configuration", "secrets")
+ACTIVITY = (
+    "type",
+    "name",
+    "provider",
+    "tolerance",
+    "pauses",
+    "background",
+    "ref",
+    "controls",
+    "configuration",
+    "secrets",
+    "dry",
+    "timeout",
+)
 BLOCK = (
     "name", "load", "slo", "during_fault", "baseline", "lasts", "stable_for", "mitigate_within", "recover_within", "probe_every",
     "costs_at_most", "self_heals", "proof", "victims",
 )  # fmt: skip
+ROLLBACKS = ("default", "always", "never", "deviated")
 WORKLOADS = ("deployment", "statefulset", "selector")
 STRATEGIES = ("default", "before-method-only", "after-method-only", "during-method-only", "continuously", "continuous")
 TIMES = ("baseline", "lasts", "stable_for", "recover_within", "probe_every")
@@ -89,12 +103,18 @@ def _experiment(top: Place, path: Path) -> Experiment:
 
 
 def _refuse_unsupported(top: Place) -> None:
-    if (controls := top.get("controls")) is not None and controls.value:
-        controls.problem("is not supported yet: remove it, or run the file with stock chaos")
+    _refuse_controls_and_dry(top)
     runtime = top.get("runtime")
     rollbacks = runtime.get("rollbacks") if runtime is not None else None
-    if rollbacks is not None and isinstance(rollbacks.value, dict) and rollbacks.value.get("strategy") == "never":
+    if rollbacks is not None and rollbacks.one_of("strategy", ROLLBACKS, default="default") == "never":
         (rollbacks.get("strategy") or rollbacks).problem("is 'never', which is not supported: every fault is put back")
+
+
+def _refuse_controls_and_dry(place: Place) -> None:
+    if (controls := place.get("controls")) is not None and controls.value:
+        controls.problem("is not supported yet: remove it, or run the file with stock chaos")
+    if (dry := place.get("dry")) is not None and dry.value:
+        dry.problem("is not supported: what it should leave out would be done; to see what would be done, --chaos-plan")
 
 
 def _strategy(top: Place) -> str:
@@ -117,6 +137,7 @@ def _hypothesis(top: Place, shared: dict[str, Any], referable: dict[str, Place])
     place = top.get("steady-state-hypothesis")
     if place is None or not place.value:
         return None
+    _refuse_controls_and_dry(place)
     probes = []
     for one in place.listed("probes"):
         step = _step(one, shared, referable)
@@ -157,8 +178,7 @@ def _step(place: Place, shared: dict[str, Any], referable: dict[str, Place]) -> 
         step = _step(referable[reference.value], shared, referable)
         return None if step is None else but(step, background=place.flag("background"))  # the only word of its own that a ref has
     place.known(*ACTIVITY)
-    if place.value.get("controls"):
-        (place.get("controls") or place).problem("is not supported yet: remove it, or run the file with stock chaos")
+    _refuse_controls_and_dry(place)
     kind = place.one_of("type", ("probe", "action"))
     name = place.text("name")
     provider, timeout = _provider(place)
@@ -251,6 +271,8 @@ def _provider(place: Place) -> tuple[Provider | None, float]:
             timeout = _timeout(given, 5.0)
             headers = {str(key): str(value) for key, value in given.mapping("headers").items()}
             url = given.text("url")
+            if (retries := given.get("max_retries")) is not None and retries.value:
+                retries.problem("is not supported: a request that is sent again in silence hides what failed")
             http = HttpProvider(
                 url=url,
                 method=given.text("method", default="GET"),

@@ -334,6 +334,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(wrong: Wrong) ->
         (whole(controls=[{"name": "c", "provider": PYTHON}]), "controls is not supported yet"),
         (acting(controls=[{"name": "c"}]), "method[0].controls is not supported yet"),
         (whole(runtime={"rollbacks": {"strategy": "never"}}), "runtime.rollbacks.strategy is 'never', which is not supported"),
+        (whole(runtime={"rollbacks": {"strategy": "nevr"}}), "runtime.rollbacks.strategy is 'nevr': did you mean 'never'?"),
         (probing(pauses={"after": 3}), "steady-state-hypothesis.probes[0].pauses is not supported in a hypothesis"),
         (whole(rollbacks=[{**ACTION, "pauses": {"before": 3}}]), "rollbacks[0].pauses is not supported on a rollback"),
         (block(proof={"break": {**PROBE, "pauses": {"before": 3}}}), "extensions[1].proof.break.pauses is not supported on a proof"),
