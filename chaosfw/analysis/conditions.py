@@ -102,8 +102,7 @@ def exposed(record: Record, final: bool) -> Condition | None:
         return None
     found = record.exposure
     if not found.how:
-        hit = ", ".join(found.missed) or "the fault"
-        return _unmet("exposed", f"nothing shows that the load reached what {hit} hit ({', '.join(found.victims) or 'no victim is known'})")
+        return _unmet("exposed", _unexposed(record))
     words = f"inferred from {found.connections:,} connections" if found.how == "inferred" else f"seen by {found.how}"
     return _met("exposed", f"the load reached what was hit, {words}")
 
@@ -323,6 +322,16 @@ def _not_undone(record: Record) -> str:
     if record.heal_call is None:
         return "the heal never began"
     return "" if record.heal_proof is not None else "the heal was never proven"
+
+
+def _unexposed(record: Record) -> str:
+    found = record.exposure
+    hit = ", ".join(found.missed) or "the fault"
+    unknown = [line.name for line in record.actions if line.name in found.missed and all(one.kind == "call" for one in line.targets)]
+    if unknown:
+        return f"nothing shows that the load reached what {hit} hit: say what {', '.join(unknown)} hits, with victims="
+    silent = [name for name in found.victims if name not in found.reached]
+    return f"nothing shows that the load reached what {hit} hit ({', '.join(silent) or 'no victim is known'})"
 
 
 def _wants_load(record: Record) -> bool:

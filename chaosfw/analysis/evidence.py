@@ -20,6 +20,7 @@ from chaosfw.model.event import CallBegan, CallEnded, Contaminated, Exposed, Pha
 from chaosfw.model.experiment import Experiment
 from chaosfw.model.fault import Bound
 from chaosfw.model.load import NO_MARKER, Outcome, Seal
+from chaosfw.model.plan import Plan
 from chaosfw.model.record import ActionLine, Coverage, Exposure, ProbeLine, Round
 from chaosfw.model.struct import Json
 from chaosfw.model.tolerance import Between
@@ -113,23 +114,36 @@ def endpoints(story: Story) -> tuple[set[str], set[str]]:
 
 
 def exposure(
-    *, lines: Sequence[ActionLine], served: dict[str, int], how: str, connections: int, stood: set[str], known: set[str]
+    plan: Plan, *, lines: Sequence[ActionLine], served: dict[str, int], how: str, connections: int, stood: set[str], known: set[str]
 ) -> Exposure:
     """
     Did the load reach a victim of every action before it was hit? Seen, or inferred: the victim stood as a ready endpoint all
     through the baseline and there were enough connections for all that are known (verdict.md, Exposure).
+
+    Of victims that the action's author named, which ones are hit is not known: there the load must have reached every one.
     """
     victims = [set(line.victims) or {target.name for target in line.targets} for line in lines]
+    stated = [bound.hits is not None for bound in plan.bound]
     everyone = tuple(sorted(set().union(*victims)))
     reached = {name for name in everyone if served.get(name)}
-    missed = tuple(line.name for line, names in zip(lines, victims, strict=True) if not names & reached)
+
+    def without(there: set[str]) -> tuple[str, ...]:
+        each = zip(lines, victims, stated, strict=True)
+        return tuple(line.name for line, names, every in each if not (names <= there if every else names & there))
+
+    missed = without(reached)
     if not missed or known & set(served):
         return Exposure(
             how=how if not missed else "", victims=everyone, reached=tuple(sorted(reached)), missed=missed, connections=connections
         )
-    needed = max((_needed(len(names & stood), of=len(known)) for names in victims), default=0)
-    blind = tuple(line.name for line, names in zip(lines, victims, strict=True) if not names & stood)
-    unsure = tuple(line.name for line in lines) if connections < needed else blind
+    needed = max(
+        (
+            _needed(1, of=len(known), chances=len(names)) if every else _needed(len(names & stood), of=len(known))
+            for names, every in zip(victims, stated, strict=True)
+        ),
+        default=0,
+    )
+    unsure = tuple(line.name for line in lines) if connections < needed else without(stood)
     return Exposure(
         how="" if unsure else "inferred",
         victims=everyone,
@@ -140,11 +154,11 @@ def exposure(
     )
 
 
-def _needed(hit: int, *, of: int) -> int:
-    """Connections after which all of them missing a victim has a chance below 1 in 1,000."""
+def _needed(hit: int, *, of: int, chances: int = 1) -> int:
+    """Connections after which all of them missing a victim (or one of several) has a chance below 1 in 1,000."""
     if not hit:
         return 0
-    return 1 if hit >= of else math.ceil(math.log(_MISSED_CHANCE) / math.log(1 - hit / of))
+    return 1 if hit >= of else math.ceil(math.log(_MISSED_CHANCE / chances) / math.log(1 - hit / of))
 
 
 def coverage(rounds: Sequence[Round], *, window: str, begin: int, end: int, every: float) -> Coverage:

@@ -231,7 +231,8 @@ def _in_baseline(index: Ints, story: Story) -> Bools:
 def _exposure(record: Record, story: Story, *, column: Series, baseline: Bools, counted: dict[str, int], how: str) -> Exposure:
     connections = int(np.count_nonzero(baseline & ~column.reused & (column.sent > 0)))
     stood, known = evidence.endpoints(story)
-    return evidence.exposure(lines=record.actions, served=counted, how=how, connections=connections, stood=stood, known=known)
+    assert story.plan is not None
+    return evidence.exposure(story.plan, lines=record.actions, served=counted, how=how, connections=connections, stood=stood, known=known)
 
 
 def _coverage(record: Record, story: Story) -> tuple[Coverage, ...]:

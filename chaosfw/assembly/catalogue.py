@@ -30,7 +30,7 @@ from chaosfw.model.struct import Json, to_json
 from chaosfw.ports import FaultKind, KindCall, ProviderCall
 from chaosfw.timing import SYSTEM
 
-PLAIN = Plain()
+PLAIN = Plain(find=lambda stated: look.victims(here(), stated))
 WARM = (
     "chaosfw.drivers.kubernetes.cordon",
     "chaosfw.drivers.kubernetes.audit",
@@ -76,6 +76,8 @@ def _bind(kind: str, data: Json) -> Json:
     action = calls.configured(msgspec.convert(data["action"], Action))
     environment = msgspec.convert(data["environment"], Environment)
     adorned = kinds()[kind] if kind else kind_for(action)
+    if action.victims is not None and adorned is not PLAIN:
+        raise UsageError(f"{action.name!r}: {adorned.name} finds its victims itself", hint="leave out victims=")
     return to_json(adorned.bind(action, environment, seed=data["seed"], mark=msgspec.convert(data["mark"], RunMark)))
 
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from chaosfw.authoring.probes import availability, latency
 from chaosfw.definitions.located import Place, read
 from chaosfw.errors import UsageError
-from chaosfw.model.activity import Action, HttpProvider, Hypothesis, Probe, ProcessProvider, Provider, PythonProvider, Step
+from chaosfw.model.activity import Action, HttpProvider, Hypothesis, Probe, ProcessProvider, Provider, PythonProvider, Step, Victims
 from chaosfw.model.experiment import Experiment, Origin
 from chaosfw.model.load import Load
 from chaosfw.model.slo import SLO, LatencyLimit, Objective
@@ -32,11 +32,26 @@ TOP = (
     "version", "title", "description", "tags", "contributions", "configuration", "secrets", "steady-state-hypothesis", "method",
     "rollbacks", "extensions", "controls", "runtime", "dry",
 )  # fmt: skip
-ACTIVITY = ("type", "name", "provider", "tolerance", "pauses", "background", "ref", "controls", "configuration", "secrets")
+ACTIVITY = (
+    "type",
+    "name",
+    "provider",
+    "tolerance",
+    "pauses",
+    "background",
+    "ref",
+    "controls",
+    "configuration",
+    "secrets",
+    "dry",
+    "timeout",
+)
 BLOCK = (
     "name", "load", "slo", "during_fault", "baseline", "lasts", "stable_for", "mitigate_within", "recover_within", "probe_every",
-    "costs_at_most", "self_heals", "proof",
+    "costs_at_most", "self_heals", "proof", "victims",
 )  # fmt: skip
+ROLLBACKS = ("default", "always", "never", "deviated")
+WORKLOADS = ("deployment", "statefulset", "selector")
 STRATEGIES = ("default", "before-method-only", "after-method-only", "during-method-only", "continuously", "continuous")
 TIMES = ("baseline", "lasts", "stable_for", "recover_within", "probe_every")
 SLACK = 5.0
@@ -88,12 +103,18 @@ def _experiment(top: Place, path: Path) -> Experiment:
 
 
 def _refuse_unsupported(top: Place) -> None:
-    if (controls := top.get("controls")) is not None and controls.value:
-        controls.problem("is not supported yet: remove it, or run the file with stock chaos")
+    _refuse_controls_and_dry(top)
     runtime = top.get("runtime")
     rollbacks = runtime.get("rollbacks") if runtime is not None else None
-    if rollbacks is not None and isinstance(rollbacks.value, dict) and rollbacks.value.get("strategy") == "never":
+    if rollbacks is not None and rollbacks.one_of("strategy", ROLLBACKS, default="default") == "never":
         (rollbacks.get("strategy") or rollbacks).problem("is 'never', which is not supported: every fault is put back")
+
+
+def _refuse_controls_and_dry(place: Place) -> None:
+    if (controls := place.get("controls")) is not None and controls.value:
+        controls.problem("is not supported yet: remove it, or run the file with stock chaos")
+    if (dry := place.get("dry")) is not None and dry.value:
+        dry.problem("is not supported: what it should leave out would be done; to see what would be done, --chaos-plan")
 
 
 def _strategy(top: Place) -> str:
@@ -116,6 +137,7 @@ def _hypothesis(top: Place, shared: dict[str, Any], referable: dict[str, Place])
     place = top.get("steady-state-hypothesis")
     if place is None or not place.value:
         return None
+    _refuse_controls_and_dry(place)
     probes = []
     for one in place.listed("probes"):
         step = _step(one, shared, referable)
@@ -156,8 +178,7 @@ def _step(place: Place, shared: dict[str, Any], referable: dict[str, Place]) -> 
         step = _step(referable[reference.value], shared, referable)
         return None if step is None else but(step, background=place.flag("background"))  # the only word of its own that a ref has
     place.known(*ACTIVITY)
-    if place.value.get("controls"):
-        (place.get("controls") or place).problem("is not supported yet: remove it, or run the file with stock chaos")
+    _refuse_controls_and_dry(place)
     kind = place.one_of("type", ("probe", "action"))
     name = place.text("name")
     provider, timeout = _provider(place)
@@ -250,6 +271,8 @@ def _provider(place: Place) -> tuple[Provider | None, float]:
             timeout = _timeout(given, 5.0)
             headers = {str(key): str(value) for key, value in given.mapping("headers").items()}
             url = given.text("url")
+            if (retries := given.get("max_retries")) is not None and retries.value:
+                retries.problem("is not supported: a request that is sent again in silence hides what failed")
             http = HttpProvider(
                 url=url,
                 method=given.text("method", default="GET"),
@@ -367,8 +390,11 @@ def _extended(experiment: Experiment, block: Place, shared: dict[str, Any], refe
     heals = {str(one.value) for one in block.listed("self_heals")}
     _names_exist(block, "self_heals", heals, experiment)
     proofs = _proofs(block, shared, referable, experiment)
+    victims = _victims(block, experiment)
     method = tuple(
-        but(step, self_heals=step.self_heals or step.name in heals, proof=proofs.get(step.name)) if isinstance(step, Action) else step
+        but(step, self_heals=step.self_heals or step.name in heals, proof=proofs.get(step.name), victims=victims.get(step.name))
+        if isinstance(step, Action)
+        else step
         for step in experiment.method
     )
     mitigate = block.seconds("mitigate_within", default=-1.0)
@@ -470,6 +496,36 @@ def _proofs(block: Place, shared: dict[str, Any], referable: dict[str, Place], e
             place.problem("is no probe: a probe that holds while the fault is in was expected")
     _names_exist(given, "", set(made), experiment)
     return made
+
+
+def _victims(block: Place, experiment: Experiment) -> dict[str, Victims]:
+    """What each action hits: names of instances, or the pods of a workload or a selector."""
+    given = block.get("victims")
+    if given is None:
+        return {}
+    stated = {str(name): place for name in block.mapping("victims") if (place := given.get(name)) is not None}
+    _names_exist(given, "", set(stated), experiment)
+    for action in experiment.actions:
+        if action.name in stated and _brings_its_own(action):
+            stated[action.name].problem(f"is not for {action.provider.name}, which chaosfw knows: it finds its victims itself")
+    return {name: made for name, place in stated.items() if (made := _stated(place)) is not None}
+
+
+def _stated(place: Place) -> Victims | None:
+    if isinstance(place.value, list) and place.value and all(isinstance(one, str) and one for one in place.value):
+        return Victims(names=tuple(place.value))
+    kinds = [kind for kind in WORKLOADS if isinstance(place.value, dict) and kind in place.value]
+    if not isinstance(place.value, dict) or len(kinds) != 1:
+        place.problem(f"is {place.value!r}: a list of names, or a mapping with one of {', '.join(WORKLOADS)} was expected")
+        return None
+    place.only(*WORKLOADS, "namespace", "count")
+    name, namespace, count = place.text(kinds[0]), place.text("namespace", default="default"), place.value.get("count")
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+        (place.get("count") or place).problem(f"is {count!r}: a number of pods was expected")
+        return None
+    if kinds[0] == "selector":
+        return Victims(selector=name, namespace=namespace, count=count)
+    return Victims(workload={"kind": kinds[0], "name": name, "namespace": namespace}, count=count)
 
 
 def _names_exist(place: Place, key: str, names: set[str], experiment: Experiment) -> None:

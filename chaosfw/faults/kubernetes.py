@@ -15,7 +15,7 @@ from chaosfw.model.struct import Json
 from chaosfw.model.tolerance import Between, Exactly
 from chaosfw.quantities import duration, share
 
-__all__ = ["Workload", "cordon", "deployment", "drain", "kill", "node_ready", "statefulset"]
+__all__ = ["Pods", "Workload", "cordon", "deployment", "drain", "kill", "node_ready", "pods", "statefulset"]
 
 OURS = "chaosfw.activities.kubernetes"
 
@@ -48,11 +48,38 @@ class Workload:
             name=f"{self.name}: available", provider=provider, tolerance=Exactly(value=True), timeout=duration(timeout, what="timeout")
         )
 
+    def pods(self, *, count: int | None = None) -> Pods:
+        """Its pods, for ``cf.toolkit(…, victims=…)``: all of them, or ``count``, whichever."""
+        return Pods(workload=self, count=_positive(count))
+
     def as_json(self) -> dict[str, Json]:
         return {"kind": self.kind, "name": self.name, "namespace": self.namespace}
 
     def _arguments(self) -> dict[str, Json]:
         return {"name": self.name, "namespace": self.namespace, "kind": self.kind}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pods:
+    """What a ``cf.toolkit`` action hits: pods of a workload, or by label ``selector`` in a ``namespace``; ``count`` of them or all."""
+
+    workload: Workload | None = None
+    selector: str = ""
+    namespace: str = ""
+    count: int | None = None
+
+
+def pods(selector: str, *, namespace: str = "default", count: int | None = None) -> Pods:
+    """Pods by label selector, for ``cf.toolkit(…, victims=…)``: all of them, or ``count``, whichever."""
+    if not selector:
+        raise UsageError("pods takes a label selector", hint="k8s.pods('app=web', namespace='shop')")
+    return Pods(selector=selector, namespace=namespace, count=_positive(count))
+
+
+def _positive(count: int | None) -> int | None:
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+        raise UsageError(f"pods: count is {count!r}, at least 1 was expected")
+    return count
 
 
 def deployment(name: str, *, namespace: str = "default") -> Workload:

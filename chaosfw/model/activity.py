@@ -91,6 +91,20 @@ class Probe(Noun, frozen=True, kw_only=True):
     configuration: dict[str, Json] = {}
 
 
+class Victims(Noun, frozen=True, kw_only=True):
+    """
+    What an action hits, as its author says where no FaultKind finds out: pods of a ``workload``, or by ``selector`` and ``namespace``;
+    or instances by their ``names``, as the load's marker gives them.
+    """
+
+    workload: dict[str, Json] = {}
+    selector: str = ""
+    namespace: str = ""
+    count: int | None = None
+    """So many of the pods, whichever; None: all of them."""
+    names: tuple[str, ...] = ()
+
+
 class Action(Noun, frozen=True, kw_only=True):
     """
     Changes the system. Every action that breaks something needs a way back: a FaultKind that knows it (found by provider),
@@ -108,6 +122,8 @@ class Action(Noun, frozen=True, kw_only=True):
     proof: Probe | None = None
     select: dict[str, Json] = {}
     """What a FaultKind binds to names at preflight: ``{"workload": …, "count": 1}`` and the like. Empty for plain calls."""
+    victims: Victims | None = None
+    """For plain calls: what they hit, for guards and exposure. None: nobody says, and nothing can show that the load reached it."""
     secrets: dict[str, Json] = {}
     configuration: dict[str, Json] = {}
 

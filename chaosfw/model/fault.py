@@ -89,6 +89,10 @@ class Bound(Noun, frozen=True, kw_only=True):
     provable: bool = True
     """False: nothing can prove the effect, so the experiment can never be held."""
     self_heals: bool = False
+    hits: int | None = None
+    """
+    How many of the targets are hit, where their author names them and nobody chose: any of them may be. None: the targets are what is hit.
+    """
 
 
 class Proof(Noun, frozen=True, kw_only=True):

@@ -113,9 +113,8 @@ def too_many_pods(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]
     """Share or count of a workload's pods that may be hit."""
     if limits.pods is None:
         return
-    hit = {target.uid for target in _targets(plan, "pod")}
     for workload, pods in _by_workload(facts).items():
-        count = sum(pod.target.uid in hit for pod in pods)
+        count = _hit_of(plan, {pod.target.uid for pod in pods})
         allowed = _allowed(limits.pods, len(pods))
         if count > allowed and not _loses_nodes(plan):
             sentence = f"{count} of {len(pods)} pods of {workload} would be hit, allowed: {_limit_words(limits.pods, allowed)}"
@@ -165,11 +164,14 @@ def budget_headroom(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusa
     """
     for budget in facts.budgets:
         kills = {bound.action.name: hit for bound in plan.bound if _kills(bound) and (hit := _covered(bound, budget))}
+        some = {bound.action.name: (bound.hits, hit) for bound in plan.bound if bound.hits is not None and (hit := _covered(bound, budget))}
         killed = set[str]().union(*kills.values())
-        evictions = {bound.action.name: hit for bound in plan.bound if not _kills(bound) and (hit := _covered(bound, budget) - killed)}
-        needed = len(killed) + (1 if evictions else 0)
+        possible = killed.union(*(hit for _, hit in some.values()))
+        gone = min(len(possible), len(killed) + sum(min(hits, len(hit)) for hits, hit in some.values()))
+        evictions = {bound.action.name for bound in plan.bound if _evicts(bound) and _covered(bound, budget) - killed}
+        needed = gone + (1 if evictions else 0)
         if needed > budget.allowed:
-            names = [repr(name) for name in (*kills, *evictions)]
+            names = [repr(name) for name in (*kills, *some, *sorted(evictions))]
             who = f"{', '.join(names[:-1])} and {names[-1]} together need" if len(names) > 1 else f"{names[0]} needs"
             whose = f"PodDisruptionBudget {budget.namespace}/{budget.name}"
             sentence = f"{who} {needed} disruptions, {whose} allows {budget.allowed}"
@@ -280,6 +282,24 @@ def _kills(bound: Bound) -> bool:
 def _covered(bound: Bound, budget: BudgetFacts) -> set[str]:
     """The uids of the pods under this budget that an action hits."""
     return {target.uid for target in bound.targets if target.kind == "pod" and target.uid in budget.covers}
+
+
+def _evicts(bound: Bound) -> bool:
+    """Evictions wait for each other; what is killed, or said to be hit, is gone at once."""
+    return not _kills(bound) and bound.hits is None
+
+
+def _hit_of(plan: Plan, pods: set[str]) -> int:
+    """How many of these pods would be hit at most: a fault that hits some of its targets may hit others than the next one does."""
+    every: set[str] = set()
+    some = 0
+    for bound in plan.bound:
+        named = {target.uid for target in bound.targets if target.kind == "pod"} & pods
+        if bound.hits is None or bound.hits >= len(bound.targets):
+            every |= named
+        else:
+            some += min(bound.hits, len(named))
+    return min(len(pods), len(every) + some)
 
 
 def _by_workload(facts: Facts) -> dict[str, list[PodFacts]]:

@@ -8,14 +8,15 @@ import pytest
 
 from chaosfw.analysis.fold import fold
 from chaosfw.analysis.judge import judged
+from chaosfw.model.environment import Target
 from chaosfw.model.event import AnyEvent, CallEnded, Contaminated, Exposed, HealEnded, LoadEnded, RoundSeen, RunOpened, Suspended, UndoMoved
-from chaosfw.model.fault import UndoState
+from chaosfw.model.fault import Bound, UndoState
 from chaosfw.model.load import Load, Outcome
 from chaosfw.model.record import Record
 from chaosfw.model.slo import Objective
 from chaosfw.model.struct import but
 from chaosfw.model.verdict import Safety, Verdict
-from chaosfw.testing.journals import Script, Weather, bound, changed, experiment, without
+from chaosfw.testing.journals import PODS, Script, Weather, bound, changed, experiment, without
 
 SEEDS = pytest.mark.parametrize("seed", [1, 2, 3])
 HEAL = Script().heal
@@ -61,6 +62,11 @@ def contaminated_at(seed: int, since: float) -> Record:
     return script.record(edit=lambda events: [*events, Contaminated(at=script.at(since), reason="a deploy of shop")])
 
 
+def stated() -> Bound:
+    """A fault that hits one of three pods, as its author says: any of them may be the one."""
+    return but(bound(), targets=tuple(Target(kind="pod", name=name, namespace="shop") for name in PODS), hits=1)
+
+
 def stock(*, after: bool | None) -> Callable[[int], Record]:
     def make(seed: int) -> Record:
         plain = but(experiment(), stock=True, load=None, slo=None, during_fault=(), costs_at_most=None)
@@ -100,6 +106,18 @@ GREEN: dict[str, tuple[Callable[[int], Record], str]] = {
     "nobody looked again before the fault": (
         lambda seed: Script(seed=seed, served=()).record(edit=lambda events: without(events, Exposed)),
         "reached",
+    ),
+    "one of the victims that were named served no traffic": (
+        lambda seed: Script(seed=seed, bound=(stated(),), served=("web-1", "web-2")).record(),
+        "hit (web-3)",
+    ),
+    "too few connections to infer exposure of each that was named": (
+        lambda seed: Script(seed=seed, bound=(stated(),), served=(), exposed=tuple(f"web-{n}" for n in range(1, 120))).record(),
+        "reached",
+    ),
+    "nobody says what it hits": (
+        lambda seed: Script(seed=seed, bound=(but(bound(), targets=(Target(kind="call", name="m.f"),)),)).record(),
+        "say what kill web-1 hits, with victims=",
     ),
     "load ended early": (lambda seed: Script(seed=seed, load_until=3.0 * seed).record(), ""),
     "generator died": (lambda seed: Script(seed=seed).record(edit=lambda events: changed(events, LoadEnded, seal=None)), "left no seal"),
@@ -161,6 +179,7 @@ RED: dict[str, tuple[Callable[[int], Record], str]] = {
 
 JUDGED: dict[str, tuple[Callable[[int], Record], Verdict, str]] = {
     "good": (lambda seed: Script(seed=seed).record(), held, "Held: shop kept serving (0 of 2,"),
+    "each victim that was named served": (lambda seed: Script(seed=seed, bound=(stated(),)).record(), held, "Held"),
     "inferred exposure": (lambda seed: Script(seed=seed, served=()).record(), held, "Held"),
     "accepted degradation": (
         lambda seed: Script(seed=seed, weather=(Weather(begin=1, end=9, share=0.08),)).record(),

@@ -14,7 +14,7 @@ from chaosfw.authoring.experiments import ATTRIBUTE
 from chaosfw.authoring.tolerances import as_tolerance
 from chaosfw.faults import kubernetes as k8s
 from chaosfw.faults import zone
-from chaosfw.model.activity import HttpProvider, LoadProvider, ProcessProvider, PythonProvider
+from chaosfw.model.activity import HttpProvider, LoadProvider, ProcessProvider, PythonProvider, Victims
 from chaosfw.model.slo import LatencyLimit, Objective
 from chaosfw.model.tolerance import Between, Exactly, OneOf
 from probes import shop
@@ -68,6 +68,13 @@ class Shop:
         (lambda: cf.experiment("kill"), "takes an Experiment or a function that makes one, not str"),  # type: ignore[arg-type]
         (lambda: cf.toolkit("", "f"), "takes a module and a function"),
         (lambda: cf.toolkit("m", "f", timeout="x"), "f: timeout is 'x'"),
+        (lambda: cf.toolkit("m", "f", victims="web-1"), "f: victims is 'web-1': a workload, pods or names"),
+        (lambda: cf.toolkit("m", "f", victims=()), r"f: victims is \(\): a workload, pods or names"),
+        (lambda: cf.toolkit("m", "f", victims=("web-1", 2)), "a workload, pods or names"),  # type: ignore[arg-type]
+        (lambda: cf.toolkit("m", "f", victims=3), "a workload, pods or names"),  # type: ignore[arg-type]
+        (lambda: web.pods(count=0), "pods: count is 0, at least 1"),
+        (lambda: k8s.pods("app=web", count=True), "pods: count is True"),
+        (lambda: k8s.pods(""), "pods takes a label selector"),
         (lambda: cf.between(3, 1), r"between\(3, 1\) accepts nothing: low is above high"),
         (lambda: cf.below(math.nan), r"below\(nan\): a number was expected"),
         (lambda: cf.above("3"), r"above\('3'\): a number"),  # type: ignore[arg-type]
@@ -319,6 +326,22 @@ def test_any_function_is_a_fault_with_its_undo() -> None:
     assert (made.name, made.rollbacks, made.timeout, made.self_heals) == ("stop it", (start,), 5.0, False)
     assert made.provider == PythonProvider(module="m", func="stop_it", arguments={"id": 1})
     assert cf.toolkit("m", "f", undo=[start, start]).rollbacks == (start, start)
+
+
+@pytest.mark.parametrize(
+    ("said", "victims"),
+    [
+        (None, None),
+        (web, Victims(workload=web.as_json())),
+        (web.pods(), Victims(workload=web.as_json())),
+        (web.pods(count=1), Victims(workload=web.as_json(), count=1)),
+        (k8s.pods("app=web", namespace="shop", count=2), Victims(selector="app=web", namespace="shop", count=2)),
+        (("web-1", "web-2"), Victims(names=("web-1", "web-2"))),
+        (["web-1"], Victims(names=("web-1",))),
+    ],
+)
+def test_an_action_says_what_it_hits(said: Any, victims: Victims | None) -> None:
+    assert cf.toolkit("m", "f", victims=said).victims == victims
 
 
 def test_arguments_that_are_called_like_ours_are_given_by_their_own_door() -> None:

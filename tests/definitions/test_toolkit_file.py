@@ -12,7 +12,7 @@ import yaml
 import chaosfw as cf
 from chaosfw.assembly import catalogue
 from chaosfw.definitions.toolkit_file import KNOWN, load_file
-from chaosfw.model.activity import HttpProvider, ProcessProvider, PythonProvider
+from chaosfw.model.activity import HttpProvider, ProcessProvider, PythonProvider, Victims
 from chaosfw.model.experiment import Experiment
 from chaosfw.model.struct import but
 from chaosfw.model.tolerance import Between, Exactly, OneOf, ToolkitTolerance
@@ -20,6 +20,7 @@ from tests.definitions.conftest import ACTION, PROBE, PYTHON, Read, Wrong, whole
 
 ROOT = Path(__file__).parents[2]
 
+KILL = {"type": "action", "name": "kill", "provider": {"type": "python", "module": "chaosk8s.pod.actions", "func": "terminate_pods"}}
 TARGETED = {"type": "range", "range": [1, 4], "target": "status"}
 
 
@@ -169,9 +170,8 @@ def test_activities_of_one_name_are_told_apart(read: Read) -> None:
 
 def test_rollbacks_are_the_undo_of_the_first_action_that_nobody_else_puts_back(read: Read) -> None:
     back = {"type": "action", "name": "back", "provider": PYTHON}
-    known = {"type": "action", "name": "kill", "provider": {"type": "python", "module": "chaosk8s.pod.actions", "func": "terminate_pods"}}
 
-    made = read(whole(method=[known, ACTION, {**ACTION, "name": "again"}], rollbacks=[back]))
+    made = read(whole(method=[KILL, ACTION, {**ACTION, "name": "again"}], rollbacks=[back]))
 
     assert [[one.name for one in action.rollbacks] for action in made.actions] == [[], ["back"], []]
 
@@ -258,6 +258,22 @@ def test_the_block_adds_what_chaos_toolkit_has_no_words_for(read: Read) -> None:
     assert made.actions[0].proof.name == "ready"
 
 
+@pytest.mark.parametrize(
+    ("said", "victims"),
+    [
+        (["web-1", "web-2"], Victims(names=("web-1", "web-2"))),
+        ({"deployment": "web"}, Victims(workload={"kind": "deployment", "name": "web", "namespace": "default"})),
+        (
+            {"statefulset": "db", "namespace": "shop", "count": 1},
+            Victims(workload={"kind": "statefulset", "name": "db", "namespace": "shop"}, count=1),
+        ),
+        ({"selector": "app=web", "namespace": "shop"}, Victims(selector="app=web", namespace="shop")),
+    ],
+)
+def test_the_block_says_what_an_action_hits(read: Read, said: Any, victims: Victims) -> None:
+    assert read(block(victims={"break": said})).actions[0].victims == victims
+
+
 def test_an_empty_block_means_the_products_own_defaults(read: Read) -> None:
     made, plain = read(block()), Experiment(title="")
 
@@ -318,6 +334,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(wrong: Wrong) ->
         (whole(controls=[{"name": "c", "provider": PYTHON}]), "controls is not supported yet"),
         (acting(controls=[{"name": "c"}]), "method[0].controls is not supported yet"),
         (whole(runtime={"rollbacks": {"strategy": "never"}}), "runtime.rollbacks.strategy is 'never', which is not supported"),
+        (whole(runtime={"rollbacks": {"strategy": "nevr"}}), "runtime.rollbacks.strategy is 'nevr': did you mean 'never'?"),
         (probing(pauses={"after": 3}), "steady-state-hypothesis.probes[0].pauses is not supported in a hypothesis"),
         (whole(rollbacks=[{**ACTION, "pauses": {"before": 3}}]), "rollbacks[0].pauses is not supported on a rollback"),
         (block(proof={"break": {**PROBE, "pauses": {"before": 3}}}), "extensions[1].proof.break.pauses is not supported on a proof"),
@@ -359,6 +376,17 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(wrong: Wrong) ->
         (block(self_heals=["brake"]), "extensions[1].self_heals names 'brake', which is no action of the method; actions: 'break'"),
         (block(proof={"brake": PROBE}), "extensions[1].proof.brake names 'brake', which is no action"),
         (block(proof={"break": ACTION}), "extensions[1].proof.break is no probe"),
+        (block(victims={"brake": ["web-1"]}), "extensions[1].victims.brake names 'brake', which is no action"),
+        (block(victims=["web-1"]), "extensions[1].victims is ['web-1']: a mapping was expected"),
+        (block(victims={"break": "web-1"}), "extensions[1].victims.break is 'web-1': a list of names, or a mapping with one of"),
+        (block(victims={"break": []}), "extensions[1].victims.break is []: a list of names"),
+        (block(victims={"break": {"namespace": "shop"}}), "a mapping with one of deployment, statefulset, selector was expected"),
+        (block(victims={"break": {"deployment": "web", "pods": 3}}), "extensions[1].victims.break.pods is unknown"),
+        (block(victims={"break": {"deployment": "web", "count": 0}}), "extensions[1].victims.break.count is 0: a number of pods"),
+        (
+            {**block(victims={"kill": ["web-1"]}), "method": [{**KILL, "name": "kill"}]},
+            "extensions[1].victims.kill is not for chaosk8s.pod.actions.terminate_pods, which chaosfw knows",
+        ),
     ],
     ids=lambda value: value[:50] if isinstance(value, str) else "",
 )  # fmt: skip

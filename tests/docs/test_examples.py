@@ -176,7 +176,7 @@ def test_every_example_finds_its_targets_and_passes_every_guard(tmp_path: Path) 
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "--chaos-plan", "-q", "-p", "no:cacheprovider", "experiments/"],
         cwd=tmp_path,
-        env=variables | {"PYTHONPATH": str(tmp_path)},
+        env=variables | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
         timeout=120,

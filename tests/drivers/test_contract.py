@@ -18,16 +18,16 @@ from chaosfw.assembly import catalogue
 from chaosfw.drivers.kubernetes import look, nodes
 from chaosfw.drivers.kubernetes.cluster import Cluster
 from chaosfw.drivers.toolkit.calls import call
-from chaosfw.errors import DriverError, EnvironmentTrouble
+from chaosfw.errors import DriverError, EnvironmentTrouble, UsageError
 from chaosfw.faults import kubernetes as k8s
 from chaosfw.faults import zone
-from chaosfw.model.activity import Action
+from chaosfw.model.activity import Action, Victims
 from chaosfw.model.experiment import Experiment
 from chaosfw.model.fault import UndoState
 from chaosfw.model.plan import Plan
-from chaosfw.model.struct import but
+from chaosfw.model.struct import but, to_json
 from chaosfw.planning.digests import plan_digest
-from chaosfw.ports import ProviderCall
+from chaosfw.ports import KindCall, ProviderCall
 from tests.drivers.conftest import PLACE, cordoned, pod_uids, take, until, world
 
 web = k8s.deployment("myapp", namespace="shop")
@@ -445,3 +445,62 @@ def test_secrets_do_not_stand_in_errors(tmp_path: Path) -> None:
         call(ProviderCall(name="x", provider=provider, secrets=secrets))
     assert "hunter2" not in str(caught.value)
     assert "•••" in str(caught.value)
+
+
+# -- what a plain action hits --------------------------------------------------------------------------------------------
+
+
+def hitting(folder: Path, victims: object) -> Action:
+    return but(switch(folder / "switch"), victims=cf.toolkit("m", "f", victims=victims).victims)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("victims", [web, k8s.pods("app=myapp", namespace="shop"), web.pods(count=3)])
+def test_pods_that_an_action_hits_are_found_with_uid_node_and_zone(cluster: Cluster, tmp_path: Path, victims: object) -> None:
+    bound = take(hitting(tmp_path, victims)).bound
+
+    assert {target.uid for target in bound.targets} == set(pod_uids(cluster))
+    assert all((target.kind, target.namespace) == ("pod", "shop") and target.node and target.zone for target in bound.targets)
+    assert bound.hits == 3
+    assert bound.changes[1].startswith("hits pod shop/myapp-")
+
+
+def test_some_of_the_pods_are_hit_whichever(cluster: Cluster, tmp_path: Path) -> None:
+    bound = take(hitting(tmp_path, web.pods(count=1))).bound
+
+    assert (len(bound.targets), bound.hits) == (3, 1)
+    assert bound.changes[1].startswith("hits 1 of pod shop/myapp-")
+
+
+def test_instances_are_hit_by_name(tmp_path: Path) -> None:
+    """No cluster is asked."""
+    bound = take(hitting(tmp_path, ("db-1", "db-2", "db-1"))).bound
+
+    assert [str(target) for target in bound.targets] == ["instance db-1", "instance db-2"]
+    assert bound.hits == 2
+
+
+def test_an_action_that_says_nothing_hits_its_call(tmp_path: Path) -> None:
+    bound = take(switch(tmp_path / "switch")).bound
+
+    assert [target.kind for target in bound.targets] == ["call"]
+    assert bound.hits is None
+
+
+@pytest.mark.parametrize(
+    ("victims", "says"),
+    [
+        (k8s.pods("app=nobody", namespace="shop"), "no pod with 'app=nobody' in namespace 'shop' is running"),
+        (k8s.deployment("nobody", namespace="shop"), "there is no deployment 'nobody'"),
+        (web.pods(count=4), "victims are 4 pods, there are 3"),
+    ],
+)
+def test_victims_that_are_not_there_are_refused(cluster: Cluster, tmp_path: Path, victims: object, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        take(hitting(tmp_path, victims))
+
+
+def test_a_kind_that_finds_its_victims_itself_is_told_none() -> None:
+    asked = {"action": to_json(but(k8s.kill(web), victims=Victims(names=("web-1",)))), "environment": to_json(PLACE), "seed": 1, "run": "r"}
+
+    with pytest.raises(UsageError, match=r"kubernetes\.kill/1 finds its victims itself"):
+        catalogue.kind_call(KindCall(kind="", verb="bind", data=asked))

@@ -41,6 +41,11 @@ def bound(*targets: Target, name: str = "break", fault: str = "kubernetes.drain/
     return Bound(action=action, fault=fault, targets=targets, undo=undos, self_heals=heals)
 
 
+def stated(*pods: Target, hits: int, name: str = "scale") -> Bound:
+    """A fault whose author says which pods it hits so many of."""
+    return but(bound(*pods, name=name, fault="toolkit.plain/1", heals=True), hits=hits)
+
+
 def kill(*pods: Target, name: str = "kill") -> Bound:
     return bound(*pods, name=name, fault="kubernetes.kill/1", heals=True)
 
@@ -109,6 +114,11 @@ REFUSED: list[tuple[str, str, Case]] = [
     ("protected", "protected label app", Case(limits=Limits(protect=("app",)))),
     ("limits.pods", "2 of 3 pods of deployment shop/web would be hit, allowed: 34 % = 1", Case(bound=(kill(*PODS[:2]),))),
     ("limits.pods", "allowed: 0", Case(limits=Limits(pods=0))),
+    ("limits.pods", "2 of 3 pods of deployment shop/web would be hit", Case(bound=(stated(*PODS, hits=2),))),
+    ("limits.pods", "3 of 3 pods of deployment shop/web would be hit", Case(bound=(stated(*PODS, hits=3),))),
+    ("limits.pods", "2 of 3 pods of deployment shop/web would be hit", Case(bound=(stated(*PODS, hits=1), kill(PODS[0])))),
+    ("protected", "carries the protected label chaos=never", Case(facts=GOOD.changed(pods=MARKED_A), bound=(stated(*PODS, hits=1),))),
+    ("pdb-headroom", "'scale' needs 2 disruptions", Case(bound=(stated(*PODS, hits=2),), limits=Limits(pods=None))),
     ("limits.nodes", "2 nodes would be hit, allowed: 1", Case(bound=(bound(NODE_A, NODE_B),))),
     ("limits.nodes", "1 nodes would be hit beside node-b, out already", Case(bound=(bound(NODE_A),), facts=GOOD.changed(nodes=CORDONED))),
     ("limits.nodes", "beside node-b", Case(bound=(bound(NODE_A),), facts=GOOD.changed(nodes=GONE))),
@@ -158,6 +168,9 @@ PASSED: list[tuple[str, Case]] = [
     ("protected", Case(facts=GOOD.changed(pods=MARKED_A), bound=(kill(PODS[1]),))),
     ("limits.pods", Case(bound=(kill(*PODS[:2]),), limits=Limits(pods=None))),
     ("limits.pods", Case(bound=(bound(NODE_A, *PODS[:2]),))),
+    ("limits.pods", Case(bound=(stated(*PODS, hits=1),))),
+    ("limits.pods", Case(bound=(stated(PODS[0], hits=1), stated(PODS[0], hits=1, name="again")))),
+    ("pdb-headroom", Case(bound=(stated(*PODS, hits=1),))),
     ("limits.nodes", Case(bound=(bound(NODE_A, NODE_B),), limits=Limits(nodes=0.67))),
     ("limits.nodes", Case(facts=GOOD.changed(nodes=CORDONED))),
     ("limits.zones", Case(bound=EVERY_NODE[:1])),

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from chaosfw.drivers.kubernetes.cluster import Cluster, Object
 from chaosfw.errors import UsageError
+from chaosfw.model.activity import Victims
 from chaosfw.model.environment import Identity, Target
 from chaosfw.model.facts import BudgetFacts, EndpointFacts, Facts, NodeFacts, PodFacts
 
@@ -45,6 +46,21 @@ def pods_of(cluster: Cluster, *, kind: str, name: str, namespace: str) -> list[O
     """The pods of a workload, oldest name first."""
     selector = workload(cluster, kind=kind, name=name, namespace=namespace)["spec"]["selector"]
     return sorted(pods(cluster, namespace=namespace, selector=selector_text(selector)), key=name_of)
+
+
+def victims(cluster: Cluster, stated: Victims) -> tuple[Target, ...]:
+    """The pods that an action's author says it hits. Raises UsageError where none runs."""
+    if owner := stated.workload:
+        found = pods_of(cluster, kind=str(owner["kind"]), name=str(owner["name"]), namespace=str(owner["namespace"]))
+        where = f"of {owner['kind']} {owner['namespace']}/{owner['name']}"
+    else:
+        found = pods(cluster, namespace=stated.namespace, selector=stated.selector)
+        where = f"with {stated.selector!r} in namespace {stated.namespace!r}"
+    zones = zones_by_node(cluster)
+    running = tuple(pod_target(pod, zones) for pod in found if not is_terminating(pod) and not is_finished(pod))
+    if not running:
+        raise UsageError(f"victims: no pod {where} is running", hint="what does the action hit?")
+    return running
 
 
 def selector_text(selector: Object) -> str:

@@ -1,6 +1,8 @@
 """
 FaultKinds for actions that no other kind adorns: any driver function, a program, a request.
 
+What it hits only its author knows (``victims``); pods are found by whoever the catalogue gives it for that.
+
 ``toolkit.plain/1`` puts back by the rollbacks that the action names, each played once; an action without rollbacks must be
 declared self-healing. Its effect, and that the effect has gone, is proven by the action's own ``proof`` probe, or not at all.
 """
@@ -8,12 +10,13 @@ declared self-healing. Its effect, and that the effect has gone, is proven by th
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import msgspec
 
 from chaosfw.drivers.toolkit.calls import call
-from chaosfw.errors import ChaosfwError
-from chaosfw.model.activity import Action, Probe
+from chaosfw.errors import ChaosfwError, UsageError
+from chaosfw.model.activity import Action, Probe, Victims
 from chaosfw.model.environment import Environment, Target
 from chaosfw.model.fault import Bound, Proof, Reverted, RunMark, Undo, UndoRecord, UndoState
 from chaosfw.model.struct import Json, to_json
@@ -27,7 +30,8 @@ class Plain:
     name = "toolkit.plain/1"
     functions: tuple[str, ...] = ()
 
-    def __init__(self) -> None:
+    def __init__(self, find: Callable[[Victims], tuple[Target, ...]]) -> None:
+        self._find = find
         self._guard = threading.Lock()
         self._playing: set[str] = set()
         self._begun: set[str] = set()
@@ -35,6 +39,7 @@ class Plain:
 
     def bind(self, action: Action, environment: Environment, *, seed: int, mark: RunMark) -> Bound:
         target = Target(kind="call", name=action.provider.name)
+        victims = self._victims(action)
         undo = Undo(
             id=f"{mark.run}.{action.name}".replace(" ", "-"),
             run=mark.run,
@@ -48,12 +53,23 @@ class Plain:
         return Bound(
             action=action,
             fault=self.name,
-            targets=(target,),
-            changes=(f"call {action.provider.name}",),
+            targets=victims or (target,),
+            changes=(f"call {action.provider.name}", *_hit_words(action, victims)),
             undo=(undo,) if action.rollbacks else (),
             provable=action.proof is not None,
             self_heals=action.self_heals,
+            hits=_hits(action, victims) if victims else None,
         )
+
+    def _victims(self, action: Action) -> tuple[Target, ...]:
+        if action.victims is None:
+            return ()
+        if action.victims.names:
+            return tuple(Target(kind="instance", name=name) for name in dict.fromkeys(action.victims.names))
+        found = self._find(action.victims)
+        if (wanted := _hits(action, found)) > len(found):
+            raise UsageError(f"{action.name!r}: victims are {wanted} pods, there are {len(found)}")
+        return found
 
     def bitten(self, bound: Bound) -> Proof:
         probe = bound.action.proof
@@ -106,6 +122,18 @@ class Plain:
                 return Reverted(ending=None, what=f"rollback {rollback.name!r} failed: {words}")
         self._done.add(undo.id)
         return Reverted(ending="restored", what="rollbacks played")
+
+
+def _hits(action: Action, victims: tuple[Target, ...]) -> int:
+    count = action.victims.count if action.victims is not None else None
+    return len(victims) if count is None else count
+
+
+def _hit_words(action: Action, victims: tuple[Target, ...]) -> tuple[str, ...]:
+    if not victims:
+        return ()
+    amount = _hits(action, victims)
+    return (("hits " if amount == len(victims) else f"hits {amount} of ") + ", ".join(str(one) for one in victims),)
 
 
 def still_in(undo: Undo) -> tuple[bool | None, str]:
