@@ -25,10 +25,11 @@ DURATIONS = ("baseline", "lasts", "stable_for", "recover_within", "probe_every")
 TABLE = ("environment", "defaults", "limits", "environments", "reports", "seed", "lock_timeout")
 ENVIRONMENT = (
     "kind", "manifests", "images", "endpoints", "nodes", "zones", "profile", "context", "server", "kubeconfig", "namespaces", "limits",
-    "accept_manual_heal", "identity", "halt", "prometheus",
+    "accept_manual_heal", "identity", "halt", "prometheus", "approval",
 )  # fmt: skip
 ENDPOINT = ("url", "service")
 KINDS = ("sandbox", "kubernetes")
+APPROVALS = ("intent", "plan")
 LIMITS = ("pods", "nodes", "zones", "budget", "protect")
 LIMIT_VARIABLE = "CHAOSFW_LIMIT_"
 """What the variables that narrow a limit begin with: ``CHAOSFW_LIMIT_PODS``."""
@@ -68,6 +69,8 @@ class EnvironmentSettings:
     """UID of the kube-system namespace; refused when the cluster says another."""
     accept_manual_heal: str = ""
     """Reason for which a real environment without an in-cluster way back is accepted; printed in the report."""
+    approval: str = ""
+    """What must have been approved before anything runs here: ``intent``, ``plan``, or nothing."""
     halt: tuple[str, ...] = ()
     """What ends a run at once: PromQL that has a result, a URL that does not answer 200, ``file:PATH`` that is there."""
     prometheus: str = ""
@@ -292,7 +295,7 @@ def _environment(name: str, given: Any, limits: Limits, problems: list[str]) -> 
         return EnvironmentSettings(name=name)
     _unknown(given, ENVIRONMENT, f"{prefix}.", problems)
     made: dict[str, Any] = {}
-    for key in ("context", "server", "kubeconfig", "identity", "accept_manual_heal", "profile", "kind", "prometheus"):
+    for key in ("context", "server", "kubeconfig", "identity", "accept_manual_heal", "profile", "kind", "prometheus", "approval"):
         if key in given:
             made[key] = _typed(given[key], str, f"{prefix}.{key}", problems)
     for key in ("manifests", "zones", "halt"):
@@ -306,6 +309,8 @@ def _environment(name: str, given: Any, limits: Limits, problems: list[str]) -> 
         made["endpoints"] = {str(one): _endpoint(value, f"{prefix}.endpoints.{one}", problems) for one, value in declared.items()}
     if "nodes" in given:
         made["nodes"] = _typed(given["nodes"], int, f"{prefix}.nodes", problems)
+    if made.get("approval", "plan") not in APPROVALS:
+        problems.append(f"{prefix}.approval is {made['approval']!r}: one of {', '.join(APPROVALS)} was expected")
     for text in made.get("halt", ()):
         if not made.get("prometheus") and not text.startswith(("http://", "https://", "file:")):
             problems.append(f"{prefix}.halt: {text!r} is PromQL, but {prefix}.prometheus names no server to ask")

@@ -39,6 +39,7 @@ from chaosfw.model.struct import Json, but, to_json
 from chaosfw.model.verdict import Judgement, Safety, Verdict
 from chaosfw.planning import digests
 from chaosfw.planning.activities import Activity, everywhere
+from chaosfw.planning.approval import unapproved
 from chaosfw.planning.endpoints import stood
 from chaosfw.planning.guards import refusals
 from chaosfw.planning.namespaces import translated
@@ -160,6 +161,7 @@ class Chaos:
             self.plan, facts, found = self._bound()
             limits = narrowed(place.environment.limits, self.experiment.limits)
             found += refusals(self.plan, facts, limits)
+            found += [] if only_plan else unapproved(self.plan, approved=self.session.approved, required=self._approval())
             if found:
                 self._refuse(found)
             if only_plan:
@@ -177,6 +179,9 @@ class Chaos:
             raise
         assert self.plan is not None
         return self.plan
+
+    def _approval(self) -> str:
+        return self.session.settings.chosen().approval
 
     def _opened(self) -> AnyPlace:
         """The environment, up. One that does not come up is not tried again for every experiment of the day."""

@@ -50,6 +50,8 @@ class Session:
     settings: Settings
     folder: GameDayFolder
     seed: int
+    approved: tuple[str, ...] = ()
+    """Digests of what may be run; empty: whatever the environment does not ask for."""
     say: Callable[[str], None] = lambda sentence: None
     clock: Clock = SYSTEM
     blocked_by: str = ""

@@ -217,8 +217,9 @@ class Loop:
         def then(answer: Answer) -> None:
             if not answer.error:
                 self._cursor = answer.value["cursor"]
-                for one in () if first else msgspec.convert(answer.value["saw"], list[e.ClusterSaw]):
-                    self._put(w.Saw(at=self._now(), told=one))
+                for one in msgspec.convert(answer.value["saw"], list[e.ClusterSaw]):
+                    if not first or one.reason is None:  # what happened before the run is not its story; what can not be seen is
+                        self._put(w.Saw(at=self._now(), told=one))
             answered.set()
 
         self.tools.reader.submit(KindCall(kind="", verb="see", data={"since": self._cursor}), then)

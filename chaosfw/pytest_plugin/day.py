@@ -130,7 +130,8 @@ class Day:
 
     def session(self) -> Session:
         if self._session is None:
-            self._session = Session(settings=self.settings, folder=self.folder, seed=self.seed, say=self._say)
+            approved = tuple(self.config.option.chaos_approved or ())
+            self._session = Session(settings=self.settings, folder=self.folder, seed=self.seed, approved=approved, say=self._say)
         return self._session
 
     def _told(self, item: pytest.Item, record: Record) -> None:

@@ -31,6 +31,8 @@ worker_exit_key = pytest.StashKey[int]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("chaosfw", "chaos engineering")
     group.addoption("--chaos-plan", action="store_true", help="show what each experiment would do to whom, and do nothing")
+    approved = "run only what was approved: the digest of a plan or an intent; repeatable"
+    group.addoption("--chaos-approved", action="append", metavar="DIGEST", help=approved)
     group.addoption("--chaos-seed", type=int, metavar="N", help="repeat the choice of victims of an earlier game day")
     group.addoption("--chaos-environment", metavar="NAME", help="the declared environment to use")
     group.addoption("--chaos-reports", metavar="DIR", help="where game days are written (default: reports)")

@@ -8,7 +8,7 @@ import pytest
 
 from chaosfw.activities import kubernetes as acts
 from chaosfw.drivers.kubernetes import look
-from chaosfw.drivers.kubernetes.cluster import Cluster, Object
+from chaosfw.drivers.kubernetes.cluster import Answered, Cluster, Object
 from chaosfw.drivers.kubernetes.sight import Sights, autoscaled, node_steps, pod_steps, workload_steps
 from chaosfw.model.event import ClusterSaw, Sight
 from chaosfw.timing import SYSTEM
@@ -91,6 +91,25 @@ def test_a_cursor_of_another_process_starts_from_the_beginning(cluster: Cluster)
     sights = Sights(cluster, clock=SYSTEM)
 
     assert sights.since(999) == (0, [])
+
+
+class Forbidden(Cluster):
+    """A cluster whose workloads this user may not read."""
+
+    def listed(self, path: str) -> tuple[list[Object], str]:
+        if path.startswith("/apis/apps"):
+            raise Answered(403, {"reason": "Forbidden", "message": "not for you"})
+        return super().listed(path)
+
+
+def test_what_may_not_be_watched_is_said_once_and_not_waited_for(cluster: Cluster) -> None:
+    sights = Sights(Forbidden(cluster.kubeconfig), clock=SYSTEM)
+
+    sights.open()
+
+    _, told = sights.since(0)
+    assert sorted(one.what.partition(" can not")[0] for one in told) == ["daemonsets", "deployments", "statefulsets"]
+    assert all("403 Forbidden" in one.what and one.reason is None for one in told)
 
 
 def pod(*, node: str = "", running: bool = False, ready: bool = False, ending: bool = False) -> dict[str, Any]:

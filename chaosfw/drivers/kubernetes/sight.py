@@ -12,11 +12,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 
 from chaosfw.drivers.kubernetes import look
-from chaosfw.drivers.kubernetes.cluster import Cluster, Object
+from chaosfw.drivers.kubernetes.cluster import Answered, Cluster, Object
 from chaosfw.errors import ChaosfwError
 from chaosfw.model.environment import Target
 from chaosfw.model.event import ClusterSaw, Sight
-from chaosfw.timing import Clock
+from chaosfw.timing import Clock, nanoseconds, seconds
 
 Seen = tuple[Sight, str]
 """What happened, and in words."""
@@ -29,6 +29,8 @@ LONGEST = 10.0
 """Seconds before a watch that broke is opened again, at first and at most."""
 FIRST = 3.0
 """Seconds that the first look may wait for the lists that the watches start from."""
+FINAL = (401, 403, 404)
+"""Answers after which a resource is not asked for again."""
 KEPT = 5000
 """Sightings that are kept for whoever asks next."""
 
@@ -58,8 +60,9 @@ class Sights:
             listed = threading.Event()
             self._listed.append(listed)
             threading.Thread(target=self._follow, args=(path, tell, listed), name=f"sight {path}", daemon=True).start()
+        until = self._clock.monotonic_ns() + nanoseconds(FIRST)
         for listed in self._listed:
-            listed.wait(FIRST)
+            listed.wait(max(0.0, seconds(until - self._clock.monotonic_ns())))
 
     def since(self, cursor: int) -> tuple[int, list[ClusterSaw]]:
         """The next cursor and what was seen after ``cursor``; a cursor of another process counts as none."""
@@ -81,9 +84,21 @@ class Sights:
                 troubles = 0
                 for kind, thing in self._cluster.watch(path, since=version):
                     _changed(known, kind, thing, tell)
+            except Answered as answer:
+                if answer.code in FINAL:
+                    self._blind(path, answer)
+                    listed.set()
+                    return
+                troubles += 1  # expired: the list is read again
             except ChaosfwError:
-                troubles += 1  # away, expired or forbidden: what it is, probes and guards tell
+                troubles += 1  # away: what it is, probes tell
             self._clock.sleep(min(LONGEST, AGAIN * 2**troubles))
+
+    def _blind(self, path: str, answer: Answered) -> None:
+        """One sentence for the time axis: what can not be watched can not be noticed."""
+        what = f"{path.rpartition('/')[2]} can not be watched ({answer.code} {answer.reason}): what happens to them is not noticed"
+        with self._guard:
+            self._seen.append(ClusterSaw(at=self._clock.monotonic_ns(), what=what))
 
     def _caught_up(self, path: str, known: Mapping[str, Object], fresh: Mapping[str, Object], tell: Tell, *, first: bool) -> None:
         """Tells what happened while nobody watched; the first list is where everything starts from, and nothing happened."""
