@@ -154,6 +154,8 @@ class Chaos:
             self._refuse([Refusal(slug="halted", sentence=pulled, hint="chaosfw halt --lift lets runs start again")])
         try:
             self._lock = self.session.take_lock(self.test)
+            if self.session.heal_first:
+                self.session.put_back(epoch=self._lock.epoch)
             if still := self.session.ledger.open():
                 names = ", ".join(str(record.undo.subject) for record in still)
                 self._refuse([Refusal(slug="open-records", sentence=f"an earlier run was not put back: {names}", hint="chaosfw heal")])

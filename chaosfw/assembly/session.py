@@ -20,11 +20,13 @@ from typing import Any
 
 from chaosfw.assembly.environments import AnyPlace, open_place
 from chaosfw.errors import ChaosfwError
-from chaosfw.executor.child import ExecutorChild, PatientCaller
+from chaosfw.executor.child import ExecutorChild, PatientCaller, kill_marked
 from chaosfw.executor.nursery import Nursery
+from chaosfw.model.fault import UndoRecord, UndoState
 from chaosfw.safety import fence, halt, lock
 from chaosfw.safety.companion import Companion, start
 from chaosfw.safety.fence import start_time
+from chaosfw.safety.heal import heal
 from chaosfw.safety.ledger import LedgerFile
 from chaosfw.safety.watchdog import Orders
 from chaosfw.settings import Settings, limits_in_words
@@ -52,6 +54,8 @@ class Session:
     seed: int
     approved: tuple[str, ...] = ()
     """Digests of what may be run; empty: whatever the environment does not ask for."""
+    heal_first: bool = False
+    """Put back what an earlier run left, instead of refusing to start on top of it."""
     say: Callable[[str], None] = lambda sentence: None
     clock: Clock = SYSTEM
     blocked_by: str = ""
@@ -139,6 +143,24 @@ class Session:
             waiting=lambda holder: self.say(f"waiting for the environment: in use by {holder}"),
         )
 
+    def put_back(self, *, epoch: int) -> None:
+        """
+        What earlier runs left, by whoever holds the lock with ``epoch``: their writers are killed first. What can not be put back stays
+        open, and is said; so is everything else.
+        """
+        assert self.place is not None and self.ledger is not None
+        before = {record.undo.run for record in self.ledger.open()}
+        if not before:
+            return
+        fence.fence_the_dead(Path(self.place.environment.state), kill_marked=lambda token: kill_marked(token, clock=self.clock))
+        heal(ledger=self.ledger, caller=self.caller, clock=self.clock, epoch=epoch, by="the next run", told=self._told)
+        for run in before - {record.undo.run for record in self.ledger.open()}:
+            self.ledger.forget(run)
+
+    def _told(self, record: UndoRecord, what: str) -> None:
+        if record.state is not UndoState.healing:
+            self.say(f"left by an earlier run: {record.undo.subject}: {record.state}: {what}")
+
     @property
     def runs(self) -> str:
         """What the ids of this process's runs begin with."""
@@ -192,8 +214,11 @@ class Session:
             name = signal.Signals(number).name
             heard.append(name)
             if len(heard) == 1:
-                self.say(f"{name}: stopping, putting everything back; once more leaves at once, and the watchdog heals")
                 stop(name)
+                try:
+                    self.say(f"{name}: stopping, putting everything back; once more leaves at once, and the watchdog heals")
+                except RuntimeError:
+                    pass  # the signal came in the middle of a line: the terminal can not be written to from here, and need not be
                 return
             os.write(2, b"\nchaosfw: leaving at once; the watchdog fences the drivers and puts everything back\n")
             os._exit(130)

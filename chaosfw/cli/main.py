@@ -85,6 +85,7 @@ def _put_back(command: argparse.ArgumentParser, run: Command) -> None:
     command.add_argument("--sandbox", type=Path, help="a running sandbox's directory (default: CHAOSFW_SANDBOX)")
     if run is putting_back.heal:
         command.add_argument("--dry-run", action="store_true", help="only show what is open")
+        command.add_argument("--run", dest="whose", default="", metavar="RUN", help="only records of runs whose id begins so")
         command.add_argument("--by-hand", metavar="RECORD", help="close one record, because you have put it back yourself")
     command.set_defaults(run=run)
 

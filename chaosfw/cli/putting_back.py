@@ -33,9 +33,9 @@ def heal(given: argparse.Namespace) -> int:
     with _place(given) as place:
         state = Path(place.environment.state)
         ledger = LedgerFile(state)
-        before = ledger.open()
+        before = tuple(record for record in ledger.open() if record.undo.run.startswith(given.whose))
         if not before:
-            print(f"nothing to put back on {place.environment.name}")
+            print(f"nothing to put back on {place.environment.name}" + (f" of {given.whose}" if given.whose else ""))
             return 0
         for record in before:
             print(f"open: {record.undo.subject} ({record.undo.fault}, {record.state}), record {record.undo.id} of run {record.undo.run}")
@@ -49,7 +49,9 @@ def heal(given: argparse.Namespace) -> int:
                 return _closed_by_hand(ledger, given.by_hand)
             fence.fence_the_dead(state, kill_marked=lambda token: kill_marked(token, clock=SYSTEM))
             with _executor(place) as caller:
-                left = put_back(ledger=ledger, caller=caller, clock=SYSTEM, epoch=held.epoch, by="chaosfw heal", told=_say)
+                left = put_back(
+                    ledger=ledger, caller=caller, clock=SYSTEM, epoch=held.epoch, by="chaosfw heal", told=_say, runs=given.whose
+                )
             if not left:
                 for run in {record.undo.run for record in before}:
                     ledger.forget(run)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +131,15 @@ class Day:
 
     def session(self) -> Session:
         if self._session is None:
-            approved = tuple(self.config.option.chaos_approved or ())
-            self._session = Session(settings=self.settings, folder=self.folder, seed=self.seed, approved=approved, say=self._say)
+            option = self.config.option
+            self._session = Session(
+                settings=self.settings,
+                folder=self.folder,
+                seed=self.seed,
+                approved=tuple(option.chaos_approved or ()),
+                heal_first=option.chaos_heal_first and not self.only_plan,
+                say=self._say,
+            )
         return self._session
 
     def _told(self, item: pytest.Item, record: Record) -> None:
@@ -162,8 +170,13 @@ class Day:
             item.stash[told_key] = report.failed
 
     def _say(self, sentence: str) -> None:
+        """A sentence on the terminal, now: what pytest captures is read when it is too late, or never."""
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
+        capture = self.config.pluginmanager.get_plugin("capturemanager")
+        if reporter is None:
+            return
+        with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
+            reporter.ensure_newline()
             reporter.write_line(f"chaosfw: {sentence}")
 
     # -- the end --------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from chaosfw.drivers.kubernetes.cluster import Cluster
 from chaosfw.safety.fence import start_time
 from chaosfw.safety.ledger import LedgerFile
 from chaosfw.sandbox import public as sandbox
@@ -105,6 +106,7 @@ def test_ctrl_c_in_any_phase_heals_and_reports(workspace: Workspace, cluster: sa
     until(lambda: not carrying(needle), "every process of the run is gone")
 
     assert runner.returncode == 2, output
+    assert "SIGINT: stopping, putting everything back" in output
     day = json.loads((workspace.path / "reports" / "latest" / "gameday.json").read_text())
     (line,) = day["runs"]
     assert (line["verdict"], line["safety"]) == ("inconclusive", "clean"), output
@@ -228,6 +230,29 @@ def test_a_run_on_top_of_open_records_is_refused(workspace: Workspace, cluster: 
     )
     assert healed.returncode == 0, healed.stdout + healed.stderr
     assert "everything is put back" in healed.stdout
+
+
+def test_what_an_earlier_run_left_is_put_back_first_when_asked(workspace: Workspace, cluster: sandbox.Sandbox) -> None:
+    """A node that is still cordoned, with its mark, and its record open, as after a lost host."""
+    workspace.experiments(LONG)
+    runner = workspace.start("-k", "test_drain")
+    in_phase(workspace, "hold")
+    ledger = (safety(cluster) / "ledger.jsonl").read_bytes()
+    (node,) = (cluster._api.get(f"/api/v1/nodes/{name}") for name in cordoned(cluster))
+    runner.kill()
+    runner.communicate()
+    until(lambda: list(workspace.path.glob("reports/2*/healed-*.json")), "the watchdog heals")
+    path = f"/api/v1/nodes/{node['metadata']['name']}"
+    marks = {key: text for key, text in node["metadata"]["annotations"].items() if key.startswith("chaosfw")}
+    Cluster(str(cluster.kubeconfig)).patch(path, {"metadata": {"annotations": marks}, "spec": {"unschedulable": True}})
+    (safety(cluster) / "ledger.jsonl").write_bytes(ledger)
+    workspace.experiments('@cf.experiment(base.but("next", k8s.kill(web, count=1)))\ndef test_next(chaos):\n    chaos.run()\n')
+
+    ran = workspace.run("--chaos-heal-first")
+
+    assert ran.code == 0, ran.output
+    assert f"left by an earlier run: node {node['metadata']['name']}" in ran.output
+    assert "is schedulable again" in ran.output
 
 
 @pytest.mark.parametrize("end", ["itself", "SIGINT", "SIGKILL"])
