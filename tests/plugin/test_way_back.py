@@ -67,7 +67,7 @@ def clean(cluster: sandbox.Sandbox) -> Iterator[None]:
     """Every test of this file ends on a cluster that is as it was."""
     yield
     until(lambda: not cordoned(cluster), "every node is schedulable")
-    assert marked(cluster) == []
+    until(lambda: not marked(cluster), "no mark is left")  # a watchdog that heals after a runner touches what it finds
     until(lambda: LedgerFile(safety(cluster)).open() == (), "every record is closed")  # the watchdog records after it has looked
 
 
