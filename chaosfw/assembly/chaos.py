@@ -44,6 +44,7 @@ from chaosfw.planning.endpoints import stood
 from chaosfw.planning.guards import refusals
 from chaosfw.planning.namespaces import translated
 from chaosfw.planning.price import expected_seconds, planned_price
+from chaosfw.planning.rollbacks import with_rollbacks
 from chaosfw.ports import Reached, Watcher
 from chaosfw.quantities import duration
 from chaosfw.safety import audit, fence
@@ -210,7 +211,7 @@ class Chaos:
             experiment=experiment,
             environment=place.environment,
             seed=self.session.seed,
-            bound=_ordered(bound),
+            bound=_ordered(with_rollbacks(bound, experiment.rollbacks, mark=mark, environment=place.environment.name)),
             exposed=self._exposed(found),
         )
         heals = bool(bound) and all(one.self_heals and not one.undo for one in bound)

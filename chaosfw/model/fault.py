@@ -13,6 +13,9 @@ from chaosfw.model.activity import Action
 from chaosfw.model.environment import Target
 from chaosfw.model.struct import Json, Noun
 
+PLAIN = "toolkit.plain/1"
+"""The kind of everything that no other kind adorns: a call, put back by the calls that its author named."""
+
 
 class UndoState(enum.StrEnum):
     """``prepared → armed → in → healing → closed``; ``stuck`` can go back to ``healing`` (docs/protocols/heal.md)."""

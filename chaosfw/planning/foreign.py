@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from chaosfw.model.environment import Target
 from chaosfw.model.event import ClusterSaw, Sight
+from chaosfw.model.fault import PLAIN, Bound
 from chaosfw.model.plan import Plan
-
-PLAIN = "toolkit.plain/1"
-"""The kind of actions that nobody adorned: from their call on, whatever changes may be their work."""
 
 
 def why_foreign(saw: ClusterSaw, plan: Plan, *, called: bool) -> str:
-    """In words why this is not our doing and disturbs the run, or nothing. ``called``: a fault's call has begun."""
+    """
+    In words why this is not our doing and disturbs the run, or nothing. ``called``: a fault's call has begun. From the call of an
+    action that nobody adorned on, and where rollbacks are played, whatever changes may be their work.
+    """
     subject = saw.subject
-    if subject is None or (called and any(bound.fault == PLAIN for bound in plan.bound)):
+    if subject is None or (called and any(fault == PLAIN for bound in plan.bound for fault in (bound.fault, *_undone_by(bound)))):
         return ""
     if saw.reason in (Sight.deployed, Sight.scaled) and concerns(plan, subject):
         return f"{saw.what}, and not by this run"
@@ -39,6 +40,10 @@ def _hosts(plan: Plan, node: Target) -> bool:
     """Whether a pod that is hit or serves runs on this node; a plan without any is about all nodes."""
     pods = [target for target in (*_targets(plan), *plan.exposed) if target.kind == "pod"]
     return not pods or any(target.node == node.name for target in pods)
+
+
+def _undone_by(bound: Bound) -> tuple[str, ...]:
+    return tuple(undo.fault for undo in bound.undo)
 
 
 def _nodes(plan: Plan) -> set[str]:

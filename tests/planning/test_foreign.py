@@ -9,9 +9,9 @@ from chaosfw.model.activity import Action, PythonProvider
 from chaosfw.model.environment import Environment, Target
 from chaosfw.model.event import ClusterSaw, Sight
 from chaosfw.model.experiment import Experiment
-from chaosfw.model.fault import Bound
+from chaosfw.model.fault import PLAIN, Bound
 from chaosfw.model.plan import Plan
-from chaosfw.planning.foreign import PLAIN, concerns, why_foreign
+from chaosfw.planning.foreign import concerns, why_foreign
 
 ACTION = Action(name="break", provider=PythonProvider(module="made.up", func="break_it"))
 POD = Target(kind="pod", name="web-1", namespace="shop", uid="p1", node="n1")

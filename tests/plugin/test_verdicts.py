@@ -208,6 +208,31 @@ def test_a_stock_file_claims_what_chaos_toolkit_judges(workspace: Workspace, clu
     assert "no traffic measured" in ran.day()["runs"][0]["sentence"]
 
 
+def test_rollbacks_are_played_where_the_fault_brings_its_own_way_back(workspace: Workspace, tmp_path: Path) -> None:
+    """Of a stock file as of a Python experiment with load: an undo record that is closed, after the rollback was really called."""
+    workspace.write("tidying.py", "def tidy(path: str) -> None:\n    with open(path, 'a') as file:\n        file.write('played\\n')\n")
+    provider = {"type": "python", "module": "tidying", "func": "tidy", "arguments": {"path": f"{tmp_path}/by-file"}}
+    file = {**stock_file(), "rollbacks": [{"type": "action", "name": "tidy", "provider": provider}]}
+    workspace.write("experiments/stock.json", json.dumps(file))
+    workspace.experiments(
+        f"""
+tidy = cf.toolkit("tidying", "tidy", path="{tmp_path}/by-test", self_heals=True)
+
+@cf.experiment(base.but("killed", k8s.kill(web, count=1), rollbacks=[tidy]))
+def test_kill(chaos: cf.Chaos) -> None:
+    chaos.run()
+"""
+    )
+
+    ran = workspace.run()
+
+    assert ran.code == 0, ran.output
+    assert ran.verdicts() == ["held", "held"]
+    for number, path in enumerate(("by-file", "by-test")):
+        assert [(one["undo"]["subject"]["name"], one["ending"]) for one in ran.record(number)["undo"]] == [("rollbacks", "restored")]
+        assert (tmp_path / path).read_text().startswith("played\n")
+
+
 def test_the_reference_file_runs_under_stock_chaos_too(workspace: Workspace, cluster: sandbox.Sandbox) -> None:
     reference = Path(__file__).parents[2] / "experiments" / "pod-loss.json"
     variables = {**workspace.variables, **sandbox.env(cluster.directory)}

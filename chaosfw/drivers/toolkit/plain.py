@@ -18,7 +18,7 @@ from chaosfw.drivers.toolkit.calls import call
 from chaosfw.errors import ChaosfwError, UsageError
 from chaosfw.model.activity import Action, Probe, Victims
 from chaosfw.model.environment import Environment, Target
-from chaosfw.model.fault import Bound, Proof, Reverted, RunMark, Undo, UndoRecord, UndoState
+from chaosfw.model.fault import PLAIN, Bound, Proof, Reverted, RunMark, Undo, UndoRecord, UndoState
 from chaosfw.model.struct import Json, to_json
 from chaosfw.model.tolerance import Between, Exactly, OneOf
 from chaosfw.ports import ProviderCall
@@ -27,7 +27,7 @@ from chaosfw.ports import ProviderCall
 class Plain:
     """One call, put back by the calls that its author named."""
 
-    name = "toolkit.plain/1"
+    name = PLAIN
     functions: tuple[str, ...] = ()
 
     def __init__(self, find: Callable[[Victims], tuple[Target, ...]]) -> None:
