@@ -29,8 +29,8 @@ class Halts:
     ask: Callable[[Probe, Answered], None]
     trip: Callable[[str], None]
     _next: int = 0
-    _asked: dict[str, int] = field(default_factory=dict)
-    _blind: dict[str, int] = field(default_factory=dict)
+    _asked: dict[int, int] = field(default_factory=dict)
+    _blind: dict[int, int] = field(default_factory=dict)
     _tripped: bool = False
 
     def look(self, now: int) -> None:
@@ -38,29 +38,29 @@ class Halts:
         if self._tripped or now < self._next:
             return
         self._next = now + nanoseconds(EVERY)
-        for probe in self.probes:
-            since = self._asked.get(probe.name)
+        for place, probe in enumerate(self.probes):
+            since = self._asked.get(place)
             if since is None:
-                self._asked[probe.name] = now
-                self.ask(probe, self._answer(probe))
+                self._asked[place] = now
+                self.ask(probe, self._answer(place, probe))
             elif now - since > nanoseconds(probe.timeout + EVERY):
-                self._without_evidence(probe, f"no answer within {probe.timeout:g} s")
+                self._without_evidence(place, probe, f"no answer within {probe.timeout:g} s")
 
-    def _answer(self, probe: Probe) -> Answered:
+    def _answer(self, place: int, probe: Probe) -> Answered:
         def answered(within: bool | None, why: str) -> None:
-            self._asked.pop(probe.name, None)
+            self._asked.pop(place, None)
             if within is None:
-                self._without_evidence(probe, why)
+                self._without_evidence(place, probe, why)
                 return
-            self._blind.pop(probe.name, None)
+            self._blind.pop(place, None)
             if within is False:
                 self._trip(f"halt condition {probe.name!r}: {why}")
 
         return answered
 
-    def _without_evidence(self, probe: Probe, why: str) -> None:
-        self._blind[probe.name] = self._blind.get(probe.name, 0) + 1
-        if self._blind[probe.name] >= BLIND:
+    def _without_evidence(self, place: int, probe: Probe, why: str) -> None:
+        self._blind[place] = self._blind.get(place, 0) + 1
+        if self._blind[place] >= BLIND:
             self._trip(f"halt condition {probe.name!r} can not be seen: {why}")
 
     def _trip(self, why: str) -> None:

@@ -79,3 +79,12 @@ def test_looks_are_half_a_second_apart(asked: Asked) -> None:
     asked.look(1.2)
 
     assert not asked.open
+
+
+def test_two_conditions_of_one_name_are_both_asked() -> None:
+    """One of the experiment and one of the environment may be named alike."""
+    asked: list[Answer] = []
+
+    Halts(probes=(SAFE, SAFE), ask=lambda probe, answer: asked.append(answer), trip=lambda why: None).look(nanoseconds(1.0))
+
+    assert len(asked) == 2
