@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,7 @@ class Workspace:
 
     path: Path
     variables: dict[str, str]
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def write(self, name: str, text: str) -> None:
         path = self.path / name
@@ -77,7 +78,7 @@ class Workspace:
         self.write("experiments/test_it.py", BASE + text)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        runner = subprocess.Popen(
             [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "experiments/", *arguments],
             cwd=self.path,
             env=self.variables,
@@ -85,6 +86,15 @@ class Workspace:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self.started.append(runner)
+        return runner
+
+    def close(self) -> None:
+        """A test that failed half way leaves no runner behind for the next one to trip over."""
+        for runner in self.started:
+            if runner.poll() is None:
+                runner.kill()
+                runner.communicate()
 
     def run(self, *arguments: str, timeout: float = 120.0) -> Ran:
         """Runs to the end. A machine too busy to send on time proves nothing, and says so: then it is asked again, at most twice."""
@@ -106,7 +116,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Sandbo
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, cluster: sandbox.Sandbox) -> Workspace:
+def workspace(tmp_path: Path, cluster: sandbox.Sandbox) -> Iterator[Workspace]:
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "CHAOSFW_"))}
     variables |= {"CHAOSFW_SANDBOX": str(cluster.directory), "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"}
     made = Workspace(tmp_path, variables)
@@ -114,4 +124,5 @@ def workspace(tmp_path: Path, cluster: sandbox.Sandbox) -> Workspace:
     for manifest in (ROOT / "deploy" / "shop").glob("*.yaml"):
         made.write(manifest.name, manifest.read_text())
     (tmp_path / "shop.yaml").touch()
-    return made
+    yield made
+    made.close()

@@ -202,6 +202,7 @@ def test_next(chaos: cf.Chaos) -> None:
     first, second = ran.day()["runs"]
     assert (first["safety"], second["verdict"]) == ("residue", "blocked")
     assert "blocked by" in ran.output
+    until(lambda: list(workspace.path.glob("reports/2*/healed-*.json")), "the watchdog, which tries once more, leaves its note")
     (safety(cluster) / "ledger.jsonl").unlink()
 
 
