@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from chaosfw.drivers.kubernetes import look, nodes
+from chaosfw.drivers.kubernetes import look, marks, nodes
 from chaosfw.drivers.kubernetes.cluster import Cluster
 from chaosfw.model.environment import Target
-from chaosfw.model.fault import RunMark, Undo, UndoRecord, UndoState
+from chaosfw.model.fault import Undo, UndoRecord, UndoState
 from chaosfw.safety.ledger import LedgerFile
 from tests.cli.conftest import Shell
 
@@ -172,10 +172,10 @@ def left(up: Path, cluster: Cluster) -> Iterator[UndoRecord]:
     ledger.prepare([undo], epoch=1)
     record = UndoRecord(undo=undo, state=UndoState.in_, epoch=1)
     ledger.advance(record)
-    nodes.cordon(cluster, "node-1", mark=nodes.mark_text(RunMark(run="dead"), record=undo.id))
+    nodes.cordon(cluster, "node-1", mark=marks.text(undo, expiry=""))
     yield record
     (up / "safety" / "ledger.jsonl").unlink(missing_ok=True)
-    cluster.patch(nodes.path("node-1"), {"metadata": {"annotations": {look.MARK: None}}, "spec": {"unschedulable": None}})
+    cluster.patch(nodes.path("node-1"), {"metadata": {"annotations": {marks.MARK: None}}, "spec": {"unschedulable": None}})
 
 
 @pytest.mark.usefixtures("left")

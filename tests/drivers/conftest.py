@@ -12,7 +12,7 @@ import pytest
 from kubernetes.config import kube_config
 
 from chaosfw.assembly import catalogue
-from chaosfw.drivers.kubernetes import audit, look, nodes
+from chaosfw.drivers.kubernetes import audit, look, marks, nodes
 from chaosfw.drivers.kubernetes.cluster import Answered, Cluster, here
 from chaosfw.drivers.toolkit import calls
 from chaosfw.model.activity import Action
@@ -117,7 +117,7 @@ def cluster(embedded: sandbox.Sandbox) -> Iterator[Cluster]:
     embedded.settle()
     yield found
     for node in look.nodes(found):
-        clean: dict[str, Any] = {"metadata": {"annotations": {look.MARK: None, nodes.TOUCH: None}}, "spec": {"unschedulable": None}}
+        clean: dict[str, Any] = {"metadata": {"annotations": {marks.MARK: None, marks.TOUCH: None}}, "spec": {"unschedulable": None}}
         found.patch(nodes.path(look.name_of(node)), clean)
     embedded.settle()
 

@@ -15,7 +15,7 @@ import pytest
 
 import chaosfw as cf
 from chaosfw.assembly import catalogue
-from chaosfw.drivers.kubernetes import look, nodes
+from chaosfw.drivers.kubernetes import marks, nodes
 from chaosfw.drivers.kubernetes.cluster import Cluster
 from chaosfw.drivers.toolkit.calls import call
 from chaosfw.errors import DriverError, EnvironmentTrouble, UsageError
@@ -158,7 +158,7 @@ def test_what_was_put_back_by_somebody_else_is_theirs(cluster: Cluster, kind: st
     """Mark and all: whether it ever was in is known only where it was seen to be."""
     taken = take(on_spare(kind))
     taken.call()
-    cluster.patch(nodes.path("spare"), {"metadata": {"annotations": {look.MARK: None}}, "spec": {"unschedulable": None}})
+    cluster.patch(nodes.path("spare"), {"metadata": {"annotations": {marks.MARK: None}}, "spec": {"unschedulable": None}})
 
     assert taken.bitten().holds is False
     assert [one.ending for one in taken.revert(state=state)] == [ending]
@@ -184,15 +184,22 @@ def test_the_mark_says_whose_it_is_and_when_it_is_over(cluster: Cluster, kind: s
     taken = take(on_spare(kind), run="r", epoch=7, expiry="2030-01-02T03:04:05.000Z")
     taken.call()
 
-    assert look.mark_on(spare_node(cluster)) == {
+    mark = marks.on(spare_node(cluster))
+    assert mark == {
         "run": "r",
         "record": taken.bound.undo[0].id,
         "epoch": 7,
         "fault": "kubernetes.cordon/1",
+        "environment": "sandbox",
+        "order": 0,
+        "intended": ["restored"],
         "before": False,
-        "ours": True,
+        "ours": {"unschedulable": True, "marked": True},
         "expiry": "2030-01-02T03:04:05.000Z",
     }
+    record = marks.record_in(mark, subject=taken.bound.undo[0].subject)
+    assert record is not None
+    assert record.undo == taken.bound.undo[0]
 
 
 @pytest.mark.usefixtures("spare")
@@ -202,10 +209,10 @@ def test_a_mark_of_an_earlier_version_is_still_ours(cluster: Cluster, kind: str)
     taken = take(on_spare(kind))
     taken.call()
     earlier = {"run": "r", "record": taken.bound.undo[0].id, "fault": "kubernetes.cordon/1", "before": False, "ours": True}
-    cluster.patch(nodes.path("spare"), {"metadata": {"annotations": {look.MARK: json.dumps(earlier)}}})
+    cluster.patch(nodes.path("spare"), {"metadata": {"annotations": {marks.MARK: json.dumps(earlier)}}})
 
     assert [one.ending for one in taken.revert()] == ["restored"]
-    assert look.mark_on(spare_node(cluster)) is None
+    assert marks.on(spare_node(cluster)) is None
 
 
 @pytest.mark.usefixtures("spare")
@@ -214,7 +221,7 @@ def test_a_mark_of_an_earlier_version_is_still_ours(cluster: Cluster, kind: str)
 def test_a_cordon_that_is_not_ours_any_more_is_left_alone(cluster: Cluster, kind: str, mark: str | None) -> None:
     taken = take(on_spare(kind))
     taken.call()
-    cluster.patch(nodes.path("spare"), {"metadata": {"annotations": {look.MARK: mark}}})
+    cluster.patch(nodes.path("spare"), {"metadata": {"annotations": {marks.MARK: mark}}})
     before = world()
 
     assert [one.ending for one in taken.revert()] == ["superseded"]
@@ -237,7 +244,7 @@ def test_a_node_of_the_same_name_is_another_node(cluster: Cluster, kind: str, sp
 @pytest.mark.usefixtures("spare")
 @pytest.mark.parametrize("kind", ON_NODES)
 def test_a_node_with_a_foreign_mark_is_not_touched(cluster: Cluster, kind: str) -> None:
-    cluster.patch(nodes.path("spare"), {"metadata": {"annotations": {look.MARK: '{"record": "theirs"}'}}})
+    cluster.patch(nodes.path("spare"), {"metadata": {"annotations": {marks.MARK: '{"record": "theirs"}'}}})
     taken = take(on_spare(kind))
     before = world()
 

@@ -10,7 +10,7 @@ import pytest
 
 import chaosfw as cf
 from chaosfw.activities import kubernetes as activities
-from chaosfw.drivers.kubernetes import look, nodes
+from chaosfw.drivers.kubernetes import look, marks, nodes
 from chaosfw.drivers.kubernetes.cluster import Cluster
 from chaosfw.errors import DriverError, EnvironmentTrouble, UsageError
 from chaosfw.faults import kubernetes as k8s
@@ -345,8 +345,8 @@ def test_activities_work_for_stock_chaos_too(cluster: Cluster) -> None:
 # -- audit -----------------------------------------------------------------------------------------------------------------
 
 NODE, DEPLOYMENT = nodes.path("node-1"), "/apis/apps/v1/namespaces/shop/deployments/myapp"
-MARK = {"metadata": {"annotations": {look.MARK: "x"}}}
-UNMARK = {"metadata": {"annotations": {look.MARK: None, nodes.TOUCH: None}}}
+MARK = {"metadata": {"annotations": {marks.MARK: "x"}}}
+UNMARK = {"metadata": {"annotations": {marks.MARK: None, marks.TOUCH: None}}}
 TAINT = {"key": "ours", "effect": "NoSchedule", "value": "x"}
 
 
@@ -355,10 +355,10 @@ TAINT = {"key": "ours", "effect": "NoSchedule", "value": "x"}
     [
         (NODE, {"spec": {"unschedulable": True}}, {"spec": {"unschedulable": None}}, "node node-1 · spec.unschedulable"),
         (NODE, {"spec": {"taints": [TAINT]}}, {"spec": {"taints": None}}, "node node-1 · taints"),
-        (NODE, MARK, UNMARK, f"mark node node-1 · {look.MARK}"),
-        (NODE, {"metadata": {"annotations": {nodes.TOUCH: "3"}}}, UNMARK, f"mark node node-1 · {nodes.TOUCH}"),
+        (NODE, MARK, UNMARK, f"mark node node-1 · {marks.MARK}"),
+        (NODE, {"metadata": {"annotations": {marks.TOUCH: "3"}}}, UNMARK, f"mark node node-1 · {marks.TOUCH}"),
         (DEPLOYMENT, {"spec": {"replicas": 2}}, {"spec": {"replicas": 3}}, "deployment shop/myapp · spec.replicas"),
-        (DEPLOYMENT, MARK, UNMARK, f"mark deployment shop/myapp · {look.MARK}"),
+        (DEPLOYMENT, MARK, UNMARK, f"mark deployment shop/myapp · {marks.MARK}"),
     ],
     ids=lambda value: value if isinstance(value, str) and "·" in value else "",
 )

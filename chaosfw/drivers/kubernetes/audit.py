@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from chaosfw.drivers.kubernetes import look, nodes
+from chaosfw.drivers.kubernetes import look
 from chaosfw.drivers.kubernetes.cluster import Cluster, Object, here
+from chaosfw.drivers.kubernetes.marks import MARK, TOUCH
 from chaosfw.model.environment import Environment
 from chaosfw.model.struct import Json
 
@@ -38,7 +39,7 @@ def _entries(cluster: Cluster) -> Iterator[tuple[str, Json]]:
 
 def _marks(who: str, thing: Object) -> Iterator[tuple[str, Json]]:
     annotations = thing["metadata"].get("annotations") or {}
-    for name in (look.MARK, nodes.TOUCH):
+    for name in (MARK, TOUCH):
         if name in annotations:
             yield f"mark {who} · {name}", annotations[name]
 

@@ -7,7 +7,7 @@ Evicted pods come back by their controllers: that is recovery, and not this room
 
 from __future__ import annotations
 
-from chaosfw.drivers.kubernetes import look, nodes
+from chaosfw.drivers.kubernetes import look, marks, nodes
 from chaosfw.drivers.kubernetes.choose import chosen, how_many
 from chaosfw.drivers.kubernetes.cluster import Cluster, Object, here
 from chaosfw.errors import UsageError
@@ -56,7 +56,7 @@ class Cordon:
         node = here().find(nodes.path(undo.subject.name))
         if node is None or look.uid_of(node) != undo.subject.uid:
             return Proof(holds=True, what=f"node {undo.subject.name} is gone")
-        if look.mark_on(node) is not None:
+        if marks.on(node) is not None:
             return Proof(holds=False, what=f"node {undo.subject.name} still carries our mark")
         return Proof(
             holds=True, what=f"node {undo.subject.name} is {'un' if node['spec'].get('unschedulable') else ''}schedulable and unmarked"
@@ -85,8 +85,8 @@ class Cordon:
         names = [look.name_of(node) for node in found]
         assert isinstance(action.provider, PythonProvider)
         if _is_ours(action):
-            marks = {name: nodes.mark_text(mark, record=undo.id) for name, undo in zip(names, undos, strict=True)}
-            return with_arguments(action, {**_kept(action), "names": names, "marks": marks})
+            texts = {name: marks.text(undo, expiry=mark.expiry) for name, undo in zip(names, undos, strict=True)}
+            return with_arguments(action, {**_kept(action), "names": names, "marks": texts})
         if len(names) != 1:
             raise UsageError(
                 f"{action.name!r}: {action.provider.name} can name one node only", hint="use chaosfw.faults.kubernetes for several"
@@ -164,7 +164,7 @@ def put_back(cluster: Cluster, record: UndoRecord, *, epoch: int) -> Reverted:
     node = cluster.find(nodes.path(undo.subject.name))
     if node is None or (undo.subject.uid and look.uid_of(node) != undo.subject.uid):
         return Reverted(ending="gone", what=f"node {undo.subject.name} is not there any more")
-    mark = look.mark_on(node)
+    mark = marks.on(node)
     ours = mark is not None and mark.get("record") == undo.id
     if node["spec"].get("unschedulable"):
         return _from_cordoned(cluster, node, undo, ours=ours, foreign=mark is not None and not ours)
@@ -284,7 +284,7 @@ def _not_out(cluster: Cluster, target: Target, bound: Bound) -> str:
         return f"node {target.name} is gone, which this fault does not do"
     if not node["spec"].get("unschedulable"):
         return f"node {target.name} is schedulable: somebody put it back"
-    if _is_ours(bound.action) and look.mark_on(node) is None:
+    if _is_ours(bound.action) and marks.on(node) is None:
         return f"node {target.name} does not carry our mark any more"
     return ""
 

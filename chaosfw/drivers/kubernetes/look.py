@@ -6,17 +6,15 @@ Always fresh from the API server. Changes nothing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
+from chaosfw.drivers.kubernetes import marks
 from chaosfw.drivers.kubernetes.cluster import Cluster, Object
 from chaosfw.errors import UsageError
 from chaosfw.model.activity import Victims
 from chaosfw.model.environment import Identity, Target
 from chaosfw.model.facts import BudgetFacts, EndpointFacts, Facts, NodeFacts, PodFacts
 
-MARK = "chaosfw.dev/fault"
-"""Annotation that a fault of ours leaves on the object it changed: run, record, epoch, before, ours, expiry."""
 ZONE = "topology.kubernetes.io/zone"
 
 
@@ -101,18 +99,6 @@ def owner(thing: Object) -> tuple[str, str]:
         if reference.get("controller"):
             return str(reference["kind"]), str(reference["name"])
     return "", ""
-
-
-def mark_on(thing: Object) -> Object | None:
-    """The mark of a fault of ours, None where there is none. A mark that cannot be read is still a mark."""
-    text = (thing["metadata"].get("annotations") or {}).get(MARK)
-    if text is None:
-        return None
-    try:
-        mark = json.loads(text)
-    except ValueError:
-        return {"unreadable": text}
-    return mark if isinstance(mark, dict) else {"unreadable": text}
 
 
 def zone_of(node: Object) -> str:
@@ -209,7 +195,7 @@ def facts(cluster: Cluster) -> Facts:
             for pod in found_pods
         ),
         budgets=tuple(_budget(budget, found_pods) for budget in cluster.items("/apis/policy/v1/poddisruptionbudgets")),
-        marks=tuple(f"node {name_of(node)}" for node in found_nodes if mark_on(node) is not None),
+        marks=tuple(f"node {name_of(node)}" for node in found_nodes if marks.on(node) is not None),
     )
 
 

@@ -7,19 +7,16 @@ which node; never waits longer than its caller says.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 from chaosfw.drivers.kubernetes import look
 from chaosfw.drivers.kubernetes.cluster import Answered, Cluster, Object
+from chaosfw.drivers.kubernetes.marks import MARK, TOUCH
 from chaosfw.errors import DriverError
-from chaosfw.model.fault import RunMark
 from chaosfw.timing import SYSTEM, nanoseconds
 
 ATTEMPTS = 20
 """Conflicts that one compare-and-swap survives; heartbeats move a node's resourceVersion every few seconds."""
-TOUCH = "chaosfw.dev/touched"
-"""Annotation that a healer sets and takes away, so that a delayed write of the fenced runner fails with 409."""
 POLL = 0.1
 """Seconds between looks at pods that are on their way out."""
 
@@ -35,7 +32,7 @@ def cordon(cluster: Cluster, name: str, *, mark: str = "") -> bool:
     """
     for _ in range(ATTEMPTS):
         node = cluster.get(path(name))
-        there = node["metadata"].get("annotations", {}).get(look.MARK)
+        there = node["metadata"].get("annotations", {}).get(MARK)
         if there is not None and there != mark:
             raise DriverError(f"node {name} carries a mark of another fault", hint="chaosfw heal --dry-run shows it")
         if node["spec"].get("unschedulable"):
@@ -44,7 +41,7 @@ def cordon(cluster: Cluster, name: str, *, mark: str = "") -> bool:
             if not mark:
                 return False
             raise DriverError(f"node {name} was cordoned by somebody else in the meantime")
-        annotations = {"annotations": {look.MARK: mark}} if mark else {}
+        annotations = {"annotations": {MARK: mark}} if mark else {}
         if _swapped(cluster, node, {"metadata": annotations, "spec": {"unschedulable": True}}):
             return True
     raise DriverError(f"node {name} changed {ATTEMPTS} times while it was being cordoned")
@@ -63,12 +60,12 @@ def uncordon(cluster: Cluster, name: str) -> bool:
 
 def restore(cluster: Cluster, node: Object) -> bool:
     """Schedulable again and the mark gone, in one patch; False on a conflict."""
-    return _swapped(cluster, node, {"metadata": {"annotations": {look.MARK: None, TOUCH: None}}, "spec": {"unschedulable": None}})
+    return _swapped(cluster, node, {"metadata": {"annotations": {MARK: None, TOUCH: None}}, "spec": {"unschedulable": None}})
 
 
 def unmark(cluster: Cluster, node: Object) -> bool:
     """Takes our annotations away and leaves the rest; False on a conflict."""
-    return _swapped(cluster, node, {"metadata": {"annotations": {look.MARK: None, TOUCH: None}}})
+    return _swapped(cluster, node, {"metadata": {"annotations": {MARK: None, TOUCH: None}}})
 
 
 def touch(cluster: Cluster, node: Object, *, epoch: int) -> bool:
@@ -140,15 +137,6 @@ def _is_evictable(pod: Object) -> bool:
 
 def uses_emptydir(pod: Object) -> bool:
     return any("emptyDir" in volume for volume in pod["spec"].get("volumes") or [])
-
-
-def mark_text(mark: RunMark, *, record: str) -> str:
-    """
-    The mark of one undo record: enough to put the node back from the node alone, and for a person to see whose it is and when that run
-    is over for certain. Marks of earlier versions have neither epoch nor expiry: nothing is decided by them.
-    """
-    whose = {"run": mark.run, "record": record, "epoch": mark.epoch, "expiry": mark.expiry}
-    return json.dumps({**whose, "fault": "kubernetes.cordon/1", "before": False, "ours": True}, sort_keys=True)
 
 
 def _is_gone(cluster: Cluster, pod: Object) -> bool:
