@@ -128,9 +128,11 @@ class Session:
 
     def healer(self) -> PatientCaller:
         """Whoever can still call: the reader, or a new executor when it is gone."""
-        if not self.reader.is_alive():
-            self._reader = self._new_executor("healer")
-        return self.caller
+        return PatientCaller(self._new_reader() if not self.reader.is_alive() else self.reader, renew=self._new_reader)
+
+    def _new_reader(self) -> ExecutorChild:
+        self._reader = self._new_executor("healer")
+        return self._reader
 
     def take_lock(self, who: str) -> lock.FileLock:
         """The environment's lock, waiting for other runs as long as the settings say."""

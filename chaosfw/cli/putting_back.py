@@ -12,7 +12,7 @@ from pathlib import Path
 
 from chaosfw.assembly.environments import AnyPlace, open_place
 from chaosfw.errors import UsageError
-from chaosfw.executor.child import PatientCaller, kill_marked, start
+from chaosfw.executor.child import ExecutorChild, PatientCaller, kill_marked, start
 from chaosfw.model.fault import UndoRecord, UndoState
 from chaosfw.model.struct import but, to_json
 from chaosfw.safety import audit as auditing
@@ -125,10 +125,14 @@ def _executor(place: AnyPlace) -> Iterator[PatientCaller]:
     log = state / f"heal-{os.getpid()}.log"
     with tempfile.TemporaryDirectory(dir=state) as temporary:
         env = {"KUBECONFIG": place.environment.kubeconfig, "TMPDIR": temporary}
-        executor = start(clock=SYSTEM, env=env, log=log, role="healer")
+
+        def healer() -> ExecutorChild:
+            return start(clock=SYSTEM, env=env, log=log, role="healer")
+
+        caller = PatientCaller(healer(), renew=healer)
         try:
-            executor.wait_ready()
-            yield PatientCaller(executor)
+            caller.executor.wait_ready()
+            yield caller
         finally:
-            executor.close()
+            caller.executor.close()
             log.unlink(missing_ok=True)

@@ -173,10 +173,14 @@ def start(*, clock: Clock, env: Mapping[str, str], log: Path, role: str, warm: S
 
 
 class PatientCaller:
-    """One call at a time and waited for: ports.Caller over an executor."""
+    """
+    One call at a time and waited for: ports.Caller over an executor. ``renew`` makes another one when it has died: a healer goes on with
+    the next one, and only the call that was under way is lost.
+    """
 
-    def __init__(self, executor: ExecutorChild) -> None:
-        self._executor = executor
+    def __init__(self, executor: ExecutorChild, *, renew: Callable[[], ExecutorChild] | None = None) -> None:
+        self.executor = executor
+        self._renew = renew
 
     def kind(self, kind: str, verb: str, data: Json, *, timeout: float) -> Json:
         return self._wait(KindCall(kind=kind, verb=verb, data=data), f"{kind} {verb}", timeout)
@@ -192,7 +196,9 @@ class PatientCaller:
             answers.append(answer)
             arrived.set()
 
-        self._executor.submit(call, then)
+        if self._renew is not None and not self.executor.is_alive():
+            self.executor = self._renew()
+        self.executor.submit(call, then)
         if not arrived.wait(timeout):
             raise DriverError(f"{what} gave no answer within {timeout:g} s")
         if answers[0].error:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from chaosfw.assembly.environments import hold
-from chaosfw.executor.child import PatientCaller, kill_marked, start
+from chaosfw.executor.child import ExecutorChild, PatientCaller, kill_marked, start
 from chaosfw.safety.companion import READY
 from chaosfw.safety.watchdog import Orders, Watchdog
 from chaosfw.timing import SYSTEM
@@ -30,16 +30,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner answers Ctrl-C
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it goes when nothing is open and the runner says so, not before
     place = hold(orders.place)
-    executor = start(
-        clock=SYSTEM,
-        env={"KUBECONFIG": orders.environment.kubeconfig},
-        warm=WARM,
-        log=Path(orders.state) / "watchdog-executor.log",
-        role="healer",
-    )
+    caller = PatientCaller(_healer(orders), renew=lambda: _healer(orders))
     try:
-        executor.wait_ready()
-        caller = PatientCaller(executor)
+        caller.executor.wait_ready()
         if orders.environment.kubeconfig:
             caller.kind("", "identity", None, timeout=10.0)
         os.write(life, READY)
@@ -49,9 +42,14 @@ def main() -> None:
         if note is not None:
             print(note, flush=True)
     finally:
-        executor.close()
+        caller.executor.close()
         shutil.rmtree(Path(orders.state) / f"tmp-{orders.runner}", ignore_errors=True)
         place.close()
+
+
+def _healer(orders: Orders) -> ExecutorChild:
+    log = Path(orders.state) / "watchdog-executor.log"
+    return start(clock=SYSTEM, env={"KUBECONFIG": orders.environment.kubeconfig}, warm=WARM, log=log, role="healer")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ PATIENCE = 30.0
 PAUSE = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds between tries: capped back-off."""
 
-PASSING = re.compile(r"^EnvironmentTrouble\b|gave no answer within|^Answered: (409|429|5\d\d)\b")
+PASSING = re.compile(r"^(EnvironmentTrouble|ExecutorGone)\b|gave no answer within|^Answered: (409|429|5\d\d)\b")
 """Errors of a caller after which trying again can help."""
 
 Told = Callable[[UndoRecord, str], None]

@@ -154,3 +154,21 @@ def test_a_process_provider_runs_a_program(child: ExecutorChild) -> None:
 
     value = PatientCaller(child).provider(call, timeout=10)
     assert (value["status"], value["stdout"].strip()) == (3, "out")
+
+
+def test_a_caller_goes_on_with_another_executor_when_its_own_died(tmp_path: Path) -> None:
+    """Only the call that was under way is lost: a healer must not give up because its hands were cut off."""
+
+    def another() -> ExecutorChild:
+        path = os.pathsep.join([str(Path(__file__).parent), os.getcwd()])
+        return start(clock=SYSTEM, env={"PYTHONPATH": path}, log=tmp_path / "log", role="healer")
+
+    caller = PatientCaller(another(), renew=another)
+    try:
+        first = caller.executor
+        first.kill()
+
+        assert caller.provider(python("double", value=3), timeout=10) == 6
+        assert caller.executor is not first
+    finally:
+        caller.executor.close()
