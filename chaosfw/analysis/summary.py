@@ -42,6 +42,12 @@ def run_line(record: Record, folder: str, test: str) -> RunLine:
     )
 
 
+def unended(run: str, folder: str, title: str, test: str) -> RunLine:
+    """The row of a run that is on. It stays where the run dies and nobody writes its report: then its verdict is this one."""
+    sentence = "Inconclusive: the run has not ended"
+    return RunLine(run=run, folder=folder, title=title, test=test, verdict=Verdict.inconclusive.value, sentence=sentence)
+
+
 def toolkit_outcome(record: Record) -> str:
     """``completed``, ``deviated``, ``failed``, ``aborted`` or ``interrupted``, as Chaos Toolkit uses the words."""
     if record.halted:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NoReturn
 
 import msgspec
 
 from chaosfw.analysis.fold import fold
 from chaosfw.analysis.judge import judged
-from chaosfw.analysis.summary import run_line
+from chaosfw.analysis.summary import run_line, unended
 from chaosfw.assembly.environments import AnyPlace
 from chaosfw.assembly.halting import conditions
 from chaosfw.assembly.pulse import SampleWindow
@@ -289,6 +288,7 @@ class Chaos:
         assert self.session.ledger is not None
         self._folder = self.session.folder.new_run(self.experiment.title or self.test)
         self._folder.write_plan(self.plan)
+        self._folder.write_line(unended(self.id, self._folder.name, self.experiment.title, self.test))
         world = self.session.caller.kind("", "snapshot", to_json(self.plan.environment), timeout=LOOK)
         self.session.ledger.snapshot(self.id, world)
 
@@ -549,8 +549,3 @@ def _ordered(bound: Sequence[Bound]) -> tuple[Bound, ...]:
             number += 1
         made.append(but(one, undo=tuple(undos)))
     return tuple(made)
-
-
-def report_paths(folder: Path) -> tuple[Path, Path]:
-    """Where the page and the summary of a game day lie."""
-    return folder / "report.html", folder / "summary.md"

@@ -129,6 +129,14 @@ def hold(place: str) -> Held:
     return sandbox.join(Path(place)) if place else Nothing()
 
 
+def is_gone(place: str) -> bool:
+    """Whether a sandbox has ended for good. A real cluster never has, as far as anybody here can tell."""
+    try:
+        return bool(place) and not sandbox.status(Path(place))
+    except SandboxError:
+        return True
+
+
 def sandbox_spec(settings: Settings, chosen: EnvironmentSettings) -> sandbox.SandboxSpec:
     """What the settings say a sandbox shall be. Raises UsageError for a manifest pattern that matches nothing."""
     manifests = [path for pattern in chosen.manifests for path in _matching(settings.rootdir, pattern, chosen.name)]

@@ -23,12 +23,11 @@ from chaosfw.errors import ChaosfwError
 from chaosfw.executor.child import ExecutorChild, PatientCaller, kill_marked
 from chaosfw.executor.nursery import Nursery
 from chaosfw.model.fault import UndoRecord, UndoState
-from chaosfw.safety import fence, halt, lock
+from chaosfw.safety import fence, halt, lock, watchdog
 from chaosfw.safety.companion import Companion, start
 from chaosfw.safety.fence import start_time
 from chaosfw.safety.heal import heal
 from chaosfw.safety.ledger import LedgerFile
-from chaosfw.safety.watchdog import Orders
 from chaosfw.settings import Settings, limits_in_words
 from chaosfw.store.folder import GameDayFolder
 from chaosfw.timing import SYSTEM, Clock
@@ -92,6 +91,9 @@ class Session:
         self._writer = self._new_executor("writer")
         self._companion.wait_ready()
         self.record_writers()
+        for path, note in watchdog.notes(state):
+            self.say(str(note))
+            path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Takes everything down, whatever of it came up; the watchdog goes last, and stays when something is still open."""
@@ -244,14 +246,14 @@ class Session:
     def _new_companion(self) -> Companion:
         assert self.place is not None
         state = Path(self.place.environment.state)
-        orders = Orders(
+        orders = watchdog.Orders(
             runner=os.getpid(),
             runner_started=start_time(os.getpid()),
             state=str(state),
             environment=self.place.environment,
             runs=self.runs,
             place=self.place.directory,
-            notes=str(self.folder.path / f"healed-{os.getpid()}.json"),
+            folder=str(self.folder.path),
         )
         return start(orders, log=self._log("watchdog"), env=self.child_environment())
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chaosfw.assembly.chaos import report_paths
+from chaosfw.assembly.publishing import report_paths
 from chaosfw.errors import UsageError
 from chaosfw.reporting import html, markdown
 from chaosfw.store.folder import GameDayFolder

@@ -16,7 +16,7 @@ from chaosfw.executor.child import ExecutorChild, PatientCaller, kill_marked, st
 from chaosfw.model.fault import UndoRecord, UndoState
 from chaosfw.model.struct import but, to_json
 from chaosfw.safety import audit as auditing
-from chaosfw.safety import fence, halt, lock
+from chaosfw.safety import fence, halt, lock, watchdog
 from chaosfw.safety.heal import heal as put_back
 from chaosfw.safety.ledger import LedgerFile
 from chaosfw.sandbox.public import VARIABLE
@@ -33,6 +33,8 @@ def heal(given: argparse.Namespace) -> int:
     with _place(given) as place:
         state = Path(place.environment.state)
         ledger = LedgerFile(state)
+        for _, note in watchdog.notes(state):
+            print(note)
         before = tuple(record for record in ledger.open() if record.undo.run.startswith(given.whose))
         if not before:
             print(f"nothing to put back on {place.environment.name}" + (f" of {given.whose}" if given.whose else ""))

@@ -8,17 +8,20 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
 
-from chaosfw.assembly.environments import hold
+from chaosfw.assembly.environments import hold, is_gone
 from chaosfw.executor.child import ExecutorChild, PatientCaller, kill_marked, start
 from chaosfw.safety.companion import READY
-from chaosfw.safety.watchdog import Orders, Watchdog
+from chaosfw.safety.watchdog import Note, Orders, Watchdog
 from chaosfw.timing import SYSTEM
 
+REPORTING = 120.0
+"""Seconds that the report of the runs that died may take."""
 WARM = ("chaosfw.drivers.kubernetes.cordon",)
 
 
@@ -37,14 +40,27 @@ def main() -> None:
             caller.kind("", "identity", None, timeout=10.0)
         os.write(life, READY)
         note = Watchdog(
-            orders=orders, caller=caller, clock=SYSTEM, kill_marked=lambda token: kill_marked(token, clock=SYSTEM), beats=beats
+            orders=orders,
+            caller=caller,
+            clock=SYSTEM,
+            kill_marked=lambda token: kill_marked(token, clock=SYSTEM),
+            beats=beats,
+            is_gone=lambda: is_gone(orders.place),
         ).watch()
         if note is not None:
             print(note, flush=True)
+            report(orders, note)
     finally:
         caller.executor.close()
         shutil.rmtree(Path(orders.state) / f"tmp-{orders.runner}", ignore_errors=True)
         place.close()
+
+
+def report(orders: Orders, note: Note) -> None:
+    """In a process of its own: it needs modules that the way back does not, and whatever happens to it, everything is put back."""
+    if orders.folder:
+        command = [sys.executable, "-m", "chaosfw.processes.aftermath", orders.folder, orders.runs]
+        subprocess.run(command, input=msgspec.json.encode(note), timeout=REPORTING, check=False)
 
 
 def _healer(orders: Orders) -> ExecutorChild:

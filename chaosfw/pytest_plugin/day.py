@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from chaosfw.assembly.chaos import Chaos, Deviated, Inconclusive, ResidueLeft, report_paths
+from chaosfw.assembly.chaos import Chaos, Deviated, Inconclusive, ResidueLeft
 from chaosfw.assembly.environments import command_words
+from chaosfw.assembly.publishing import publish, report_paths
 from chaosfw.assembly.session import Session, new_seed, settings_as_json, versions
 from chaosfw.authoring.experiments import ATTRIBUTE, Experiment, at
 from chaosfw.errors import ChaosfwError, Refused, UsageError
@@ -26,9 +27,10 @@ from chaosfw.model.verdict import Safety, Verdict
 from chaosfw.planning.preview import preview
 from chaosfw.pytest_plugin.plugin import body_key, item_key
 from chaosfw.pytest_plugin.progress import Progress
-from chaosfw.reporting import html, markdown, terminal
+from chaosfw.reporting import terminal
+from chaosfw.safety.fence import start_time
 from chaosfw.settings import load
-from chaosfw.store.folder import GameDayFolder
+from chaosfw.store.folder import GameDayFolder, Owner
 from chaosfw.timing import SYSTEM
 
 RESIDUE, REFUSED, INCONCLUSIVE = 12, 11, 10
@@ -70,6 +72,8 @@ class Day:
         """Made when the first experiment needs it: a collection that finds none leaves nothing."""
         if self._folder is None:
             self._folder = GameDayFolder.create(self.settings.reports, wall_ns=self.started)
+            self._folder.write(self._day(()))  # for whoever has to end it when this process dies
+            self._folder.claim(Owner(pid=os.getpid(), started=start_time(os.getpid())))
         return self._folder
 
     def zones(self) -> tuple[str, ...]:
@@ -195,14 +199,8 @@ class Day:
         self._exit = session.exitstatus = exit_code(exitstatus, lines, only_plan=self.only_plan)
         if (told := getattr(self.config, "workeroutput", None)) is not None:
             told["chaosfw_exit"] = self._exit
-        day = self._day(lines)
-        self.folder.write(day)
+        publish(self.folder, self._day(lines))
         self.folder.tidy()
-        self.folder.make_latest()
-        records = [run.read_record() for run in self.folder.runs() if run.record.exists()]
-        page, summary = report_paths(self.folder.path)
-        page.write_text(html.render(day, records), encoding="utf-8")
-        summary.write_text(markdown.render(day, records), encoding="utf-8")
 
     def _day(self, lines: tuple[RunLine, ...]) -> GameDay:
         chosen = self.settings.chosen()

@@ -88,7 +88,7 @@ def _reverted(caller: Caller, record: UndoRecord, was: UndoRecord) -> Reverted:
     try:
         answer = caller.kind(record.undo.fault, "revert", {"record": to_json(was), "epoch": record.epoch}, timeout=CALL)
     except ChaosfwError as trouble:
-        return Reverted(ending=None, what=trouble.message, retry=_may_pass(trouble))
+        return Reverted(ending=None, what=trouble.message, retry=may_pass(trouble.message))
     return msgspec.convert(answer, Reverted)
 
 
@@ -100,9 +100,9 @@ def _is_proven(caller: Caller, record: UndoRecord) -> bool:
     return msgspec.convert(answer, Proof).holds is True
 
 
-def _may_pass(trouble: ChaosfwError) -> bool:
+def may_pass(reason: str) -> bool:
     """Whether trying again can help: an environment that is away comes back, a driver's own error does not."""
-    return PASSING.search(trouble.message) is not None
+    return PASSING.search(reason) is not None
 
 
 def _write(ledger: Ledger, record: UndoRecord, what: str, told: Told) -> None:

@@ -57,6 +57,11 @@ class LedgerFile:
         path = self._directory / f"world-{run}.json"
         return dict(json.loads(path.read_bytes())) if path.exists() else None
 
+    def watched(self, runs: str) -> tuple[str, ...]:
+        """Runs whose id begins so and which nobody has ended: their snapshot is still there."""
+        paths = self._directory.glob("world-*.json")
+        return tuple(sorted(run for path in paths if (run := path.stem.removeprefix("world-")).startswith(runs)))
+
     def forget(self, run: str) -> None:
         """Drops what is not needed once a run is closed and audited: its snapshot, and the ledger when nothing in it is open."""
         (self._directory / f"world-{run}.json").unlink(missing_ok=True)

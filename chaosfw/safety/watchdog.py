@@ -12,27 +12,34 @@ import json
 import os
 import select
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from chaosfw.errors import ChaosfwError
 from chaosfw.model.environment import Environment
-from chaosfw.model.fault import UndoRecord
+from chaosfw.model.fault import UndoRecord, UndoState
 from chaosfw.model.struct import Noun, to_json
 from chaosfw.ports import Caller
 from chaosfw.safety import audit, lock
 from chaosfw.safety.fence import KillMarked, fence, start_time
-from chaosfw.safety.heal import heal
+from chaosfw.safety.heal import heal, may_pass
 from chaosfw.safety.ledger import LedgerFile, write_durably
 from chaosfw.timing import Clock, iso, nanoseconds
 
 SILENCE = 20.0
 """Seconds without a heartbeat, while a record is open, after which the runner counts as hung and is killed."""
+AWAY = 10.0
+"""Seconds between rounds while the environment does not answer; within a round each record is tried for half a minute."""
 LOOK = 1.0
 """Seconds between looks at the heartbeat's age."""
+HEALED = "healed-"
+"""Begin of the names of notes: in the environment's folder for the next run and ``chaosfw heal``, in the game day's for people."""
 BEAT = b"."
 BYE = b"b"
+GOODBYE = "the runner said goodbye"
 
 
 class Orders(Noun, frozen=True, kw_only=True):
@@ -45,8 +52,13 @@ class Orders(Noun, frozen=True, kw_only=True):
     runs: str = ""
     """What the ids of the runner's own runs begin with: only those are healed, another's wait for ``chaosfw heal``."""
     place: str = ""
-    notes: str = ""
-    """File that gets the note of what was healed."""
+    folder: str = ""
+    """The game day's: it gets the note of what was healed, and the report of runs that died."""
+
+    @property
+    def note(self) -> Path:
+        """File of the note."""
+        return Path(self.folder) / f"healed-{self.runner}.json"
 
 
 class Note(Noun, frozen=True, kw_only=True):
@@ -61,6 +73,25 @@ class Note(Noun, frozen=True, kw_only=True):
     took: float = 0.0
     """Seconds from the death of the runner to the end of the heal."""
     runs: tuple[str, ...] = ()
+    records: tuple[UndoRecord, ...] = ()
+    """The last word on each record that was open."""
+    died: int = 0
+    """When the runner was seen to be gone, and when everything was put back; monotonic ns."""
+    ended: int = 0
+    folder: str = ""
+    """The game day's."""
+
+    def __str__(self) -> str:
+        back = sum(record.state is UndoState.closed for record in self.records)
+        what = f"the watchdog put {back} of {len(self.records)} objects back" if self.records else "nothing was left to put back"
+        where = f"; its report: {self.folder}/report.html" if self.folder else ""
+        return f"a run died at {self.at} ({self.why}): {what} in {self.took:.2g} s{where}"
+
+
+def notes(state: Path) -> tuple[tuple[Path, Note], ...]:
+    """What watchdogs did on this environment since the last run that was told of it, oldest first."""
+    found = [(path, msgspec.json.decode(path.read_bytes(), type=Note)) for path in state.glob(f"{HEALED}*.json")]
+    return tuple(sorted(found, key=lambda one: one[1].at))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,6 +103,8 @@ class Watchdog:
     clock: Clock
     kill_marked: KillMarked
     beats: int
+    is_gone: Callable[[], bool] = lambda: False
+    """Whether the environment has ended for good, so that nobody need wait for it."""
     _last: int = field(default=0, init=False)
 
     def watch(self) -> Note | None:
@@ -80,11 +113,18 @@ class Watchdog:
         why = self._until_gone()
         died = self.clock.monotonic_ns()
         ledger = LedgerFile(Path(self.orders.state))
-        if not self._is_open():
+        if not self._is_open() and (why == GOODBYE or not ledger.watched(self.orders.runs)):
             fence(Path(self.orders.state), runner=self.orders.runner, kill_marked=self.kill_marked)
             return None
         return after_death(
-            orders=self.orders, ledger=ledger, caller=self.caller, clock=self.clock, kill_marked=self.kill_marked, why=why, since=died
+            orders=self.orders,
+            ledger=ledger,
+            caller=self.caller,
+            clock=self.clock,
+            kill_marked=self.kill_marked,
+            why=why,
+            since=died,
+            is_gone=self.is_gone,
         )
 
     def _until_gone(self) -> str:
@@ -94,7 +134,7 @@ class Watchdog:
                 watched = [fd for fd in (pidfd, self.beats) if fd >= 0]
                 ready, _, _ = select.select(watched, [], [], LOOK)
                 if self.beats in ready and self._hear() and not self._is_open():
-                    return "the runner said goodbye"
+                    return GOODBYE
                 if self._is_hung():
                     _kill(pidfd, self.orders.runner)
                     return f"the runner gave no sign of life for {SILENCE:g} s and was killed"
@@ -120,20 +160,39 @@ class Watchdog:
         return bool(_own(LedgerFile(Path(self.orders.state)), self.orders))
 
 
-def after_death(*, orders: Orders, ledger: LedgerFile, caller: Caller, clock: Clock, kill_marked: KillMarked, why: str, since: int) -> Note:
-    """Fence, lock, heal, audit, note: the whole way back, from outside the run."""
+def after_death(
+    *,
+    orders: Orders,
+    ledger: LedgerFile,
+    caller: Caller,
+    clock: Clock,
+    kill_marked: KillMarked,
+    why: str,
+    since: int,
+    is_gone: Callable[[], bool] = lambda: False,
+) -> Note:
+    """
+    Fence, lock, heal, audit, note: the whole way back, from outside the run. An environment that does not answer is tried as long as
+    this host lives and the environment is not ``is_gone``.
+    """
     state = Path(orders.state)
     fenced = fence(state, runner=orders.runner, kill_marked=kill_marked)
     held = lock.take(state, who="watchdog", clock=clock, wait=60.0)
     steps: list[str] = []
+    last: dict[str, UndoRecord] = {}
 
     def told(record: UndoRecord, what: str) -> None:
+        last[record.undo.id] = record
         steps.append(f"{record.undo.id}: {record.state}{' ' + record.ending if record.ending else ''}: {what}")
 
     try:
         before = _own(ledger, orders)
-        runs = tuple(sorted({record.undo.run for record in before}))
+        runs = tuple(sorted({*(record.undo.run for record in before), *ledger.watched(orders.runs)}))
         left = heal(ledger=ledger, caller=caller, clock=clock, epoch=held.epoch, by="watchdog", told=told, runs=orders.runs)
+        while left and any(may_pass(record.reason) for record in _own(ledger, orders)) and not is_gone():
+            clock.sleep(AWAY)
+            left = heal(ledger=ledger, caller=caller, clock=clock, epoch=held.epoch, by="watchdog", told=told, runs=orders.runs)
+        ended = clock.monotonic_ns()
         residue = _residue(orders, ledger, caller, runs)
         note = Note(
             at=iso(clock.wall_ns()),
@@ -144,9 +203,15 @@ def after_death(*, orders: Orders, ledger: LedgerFile, caller: Caller, clock: Cl
             residue=residue,
             took=(clock.monotonic_ns() - since) / 1e9,
             runs=runs,
+            records=tuple(last.values()),
+            died=since,
+            ended=ended,
+            folder=orders.folder,
         )
-        if orders.notes:
-            write_durably(Path(orders.notes), json.dumps(to_json(note), indent=1).encode())
+        text = json.dumps(to_json(note), indent=1).encode()
+        write_durably(state / f"{HEALED}{orders.runner}.json", text)
+        if orders.folder:
+            write_durably(orders.note, text)
         if not left:
             for run in runs:
                 ledger.forget(run)

@@ -28,6 +28,15 @@ from chaosfw.timing import NANOSECONDS
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 _SLUG_LENGTH = 60
 
+OWNER = ".owner"
+
+
+class Owner(Noun, frozen=True, kw_only=True):
+    """A process, by its id and its start in clock ticks since boot."""
+
+    pid: int
+    started: str
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -64,6 +73,11 @@ class RunFolder:
     def write_line(self, line: RunLine) -> None:
         """The run's row on the first screen. Written again when the verdict becomes final."""
         write_atomically(self.path / "line.json", _pretty(line))
+
+    def read_line(self) -> RunLine | None:
+        """None where the run has not come as far."""
+        path = self.path / "line.json"
+        return msgspec.json.decode(path.read_bytes(), type=RunLine) if path.exists() else None
 
     def read_record(self) -> Record:
         return schema.load_file(self.record, kind="record", noun=Record)
@@ -121,8 +135,7 @@ class GameDayFolder:
 
     def collect(self) -> tuple[RunLine, ...]:
         """The lines of all runs that have one yet."""
-        paths = (run.path / "line.json" for run in self.runs())
-        return tuple(msgspec.json.decode(path.read_bytes(), type=RunLine) for path in paths if path.exists())
+        return tuple(line for run in self.runs() if (line := run.read_line()) is not None)
 
     def write(self, day: GameDay) -> None:
         """Writes ``gameday.json`` with the lines collected now."""
@@ -131,10 +144,19 @@ class GameDayFolder:
     def read(self) -> GameDay:
         return schema.load_file(self.path / "gameday.json", kind="gameday", noun=GameDay)
 
+    def claim(self, owner: Owner) -> None:
+        """Says which process will end the game day; it stands until :meth:`tidy`."""
+        write_atomically(self.path / OWNER, msgspec.json.encode(owner))
+
+    def owner(self) -> Owner | None:
+        """Which process will end the game day; None when it has been ended."""
+        path = self.path / OWNER
+        return msgspec.json.decode(path.read_bytes(), type=Owner) if path.exists() else None
+
     def tidy(self) -> None:
         """Takes away what only the running of the game day needed: claims, and the notes by which its processes found each other."""
         shutil.rmtree(self.path / "runs" / ".claims", ignore_errors=True)
-        for note in self.path.glob(".sandbox*"):
+        for note in (*self.path.glob(".sandbox*"), self.path / OWNER):
             note.unlink(missing_ok=True)
 
     def make_latest(self) -> None:

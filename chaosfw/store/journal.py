@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -67,9 +68,21 @@ class JournalFile:
             os.fsync(self._descriptor)
 
 
+AFTERMATH = "aftermath.jsonl"
+"""Beside a journal whose writer died: what a healer did afterwards, in the same words. The journal itself is never written again."""
+
+
+def write_aftermath(journal: Path, events: Sequence[AnyEvent]) -> None:
+    """Adds what happened after the end of a run that died."""
+    with journal.with_name(AFTERMATH).open("ab") as file:
+        file.write(b"".join(encode(event) + b"\n" for event in events))
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def read_journal(path: Path) -> tuple[tuple[AnyEvent, ...], bool]:
     """
-    The events, and whether the journal ends with a seal that fits it.
+    The events, and whether the journal ends with a seal that fits it. After them comes what a healer did after a run that died.
 
     A torn last line is dropped (a killed writer leaves one); damage before it raises UsageError with the line's number.
     """
@@ -79,7 +92,14 @@ def read_journal(path: Path) -> tuple[tuple[AnyEvent, ...], bool]:
     events = tuple(_events(lines, path=path, torn=torn))
     if events and isinstance(events[0], RunOpened):
         schema.accept("journal", events[0].schema, where=str(path))
-    return events, not torn and len(events) == len(lines) and _sealed(data, lines=lines, last=events[-1] if events else None)
+    sealed = not torn and len(events) == len(lines) and _sealed(data, lines=lines, last=events[-1] if events else None)
+    return events + _aftermath(path), sealed
+
+
+def _aftermath(journal: Path) -> tuple[AnyEvent, ...]:
+    path = journal.with_name(AFTERMATH)
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    return tuple(_events(lines, path=path, torn=False))
 
 
 def _events(lines: list[bytes], *, path: Path, torn: bool) -> list[AnyEvent]:

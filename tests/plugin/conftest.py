@@ -89,6 +89,10 @@ class Workspace:
         self.started.append(runner)
         return runner
 
+    def day(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.path / "reports" / "latest" / "gameday.json").read_text())
+        return found
+
     def close(self) -> None:
         """A test that failed half way leaves no runner behind for the next one to trip over."""
         for runner in self.started:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -91,7 +93,30 @@ def test_sigkill_in_hold_is_healed_by_the_watchdog(workspace: Workspace, cluster
     note = json.loads(path.read_text())
     assert (note["left_open"], note["residue"]) == (0, [])
     workspace.experiments('@cf.experiment(base.but("next", k8s.kill(web, count=1)))\ndef test_next(chaos):\n    chaos.run()\n')
-    assert workspace.run().code == 0
+    ran = workspace.run()
+    assert ran.code == 0
+    assert re.search(r"chaosfw: a run died at .* \(the runner ended\): the watchdog put (\d+) of \1 objects back in", ran.output)
+
+
+@pytest.mark.parametrize(("phase", "words"), [("hold", "the watchdog put 1 of 1 back in"), ("baseline", "nothing was left to put back")])
+def test_the_watchdog_reports_a_run_that_died(workspace: Workspace, phase: str, words: str) -> None:
+    """From its journal and from what was done afterwards: nobody else can tell any more."""
+    workspace.experiments(LONG)
+    runner = workspace.start("-k", "test_drain")
+    in_phase(workspace, phase)
+
+    runner.kill()
+    runner.communicate()
+
+    until(lambda: (workspace.path / "reports" / "latest" / "summary.md").exists(), "the report is there")
+    day = workspace.day()
+    (line,) = day["runs"]
+    assert (line["verdict"], line["safety"], day["exit_code"]) == ("inconclusive", "clean", None)
+    assert line["test"].endswith("::test_drain")
+    assert line["sentence"].startswith(f"Inconclusive: halted: the test run died (the runner ended); {words}")
+    (record,) = [json.loads(path.read_text()) for path in workspace.path.glob("reports/latest/runs/*/record.json")]
+    assert [one["state"] for one in record["undo"]] == (["closed"] if phase == "hold" else [])
+    assert line["sentence"] in html.unescape((workspace.path / "reports" / "latest" / "report.html").read_text())
 
 
 @pytest.mark.parametrize("phase", ["baseline", "inject", "hold", "heal", "recover"])
