@@ -7,6 +7,7 @@ annotation of ours that it finds otherwise than before the run is a difference. 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -44,6 +45,7 @@ defaults = { baseline = "200ms", lasts = "600ms", stable_for = "200ms", recover_
 [tool.chaosfw.environments.sandbox]
 manifests = ["shop.yaml"]
 endpoints = { shop = "service/shop/myapp:80" }
+limits = { pods = 3, nodes = 3 }
 """
 BASE = """
 import chaosfw as cf
@@ -58,6 +60,11 @@ FAULTS = {
     "cordon": "k8s.cordon(hosting=web)",
     "drain": "k8s.drain(hosting=web)",
     "zone": 'zone.fail("zone-b")',
+    "scale": "k8s.scale(web, 2)",
+    "taint": "k8s.taint(hosting=web)",
+    "selector": 'k8s.break_selector("myapp", namespace="shop")',
+    "image": 'k8s.set_image(web, "acme/web:none")',
+    "restart": "k8s.rollout_restart(web)",
 }
 """Faults by the name of their test."""
 
@@ -304,8 +311,9 @@ def strike_group(runner: subprocess.Popen[bytes]) -> None:
 
 
 def _declared(content: dict[str, Any]) -> dict[str, Any]:
-    """Without taints that the node controller sets for a cordon: they follow the cordon."""
-    spec = dict(content.get("spec") or {})
+    """Without taints that the node controller sets for a cordon, and without the instant of a restarted rollout, which is no damage."""
+    spec = json.loads(json.dumps(content.get("spec") or {}))
+    spec.get("template", {}).get("metadata", {}).pop("annotations", None)
     taints = [one for one in spec.get("taints") or [] if not str(one["key"]).startswith("node.kubernetes.io/")]
     return {**content, "spec": {**{key: value for key, value in spec.items() if key != "taints"}, **({"taints": taints} if taints else {})}}
 

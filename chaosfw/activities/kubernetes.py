@@ -9,17 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from chaosfw.drivers.kubernetes import look, nodes
+from chaosfw.drivers.kubernetes import changes, fields, look, nodes
 from chaosfw.drivers.kubernetes.cluster import here
+from chaosfw.drivers.kubernetes.workloads import RESTARTED
+from chaosfw.timing import SYSTEM, iso
 
 __all__ = [
     "available_replicas",
+    "break_selector",
     "cordon_nodes",
     "drain_nodes",
     "drain_zone",
     "node_is_ready",
     "ready_pods",
+    "restart_rollout",
     "rollout_is_complete",
+    "scale",
+    "set_image",
+    "taint_nodes",
     "uncordon_nodes",
 ]
 
@@ -81,3 +88,40 @@ def drain_zone(
     return nodes.drain(
         cluster, list(names) if names else there, timeout=timeout, marks=marks or {}, delete_emptydir_data=delete_emptydir_data
     )
+
+
+def scale(name: str, replicas: int, namespace: str = "default", kind: str = "deployment", mark: str = "") -> bool:
+    """Gives a workload that many replicas; False when it had them."""
+    path = fields.PATHS[kind].format(name=name, namespace=namespace)
+    return fields.change(here(), changes.REPLICAS, path=path, ours=replicas, mark=mark)
+
+
+def taint_nodes(names: Sequence[str], key: str, effect: str, value: str = "", marks: Mapping[str, str] | None = None) -> list[str]:
+    """Puts a taint on nodes; the names of those that did not have it."""
+    field, ours = changes.taint(key, effect), {"key": key, "value": value, "effect": effect}
+    cluster = here()
+    return [name for name in names if fields.change(cluster, field, path=nodes.path(name), ours=ours, mark=(marks or {}).get(name, ""))]
+
+
+def break_selector(name: str, namespace: str = "default", mark: str = "") -> bool:
+    """Makes a Service select nobody: its selector asks for one more label, which no pod carries; False when it did."""
+    cluster = here()
+    path = fields.PATHS["service"].format(name=name, namespace=namespace)
+    ours = {**(cluster.get(path)["spec"].get("selector") or {}), changes.NOBODY: "true"}
+    return fields.change(cluster, changes.SELECTOR, path=path, ours=ours, mark=mark)
+
+
+def set_image(name: str, image: str, container: str = "", namespace: str = "default", kind: str = "deployment", mark: str = "") -> bool:
+    """Gives a container of a workload's pod template another image; False when it had it. Without a name, the only container."""
+    cluster = here()
+    path = fields.PATHS[kind].format(name=name, namespace=namespace)
+    ours = {"container": changes.container(cluster.get(path), container)["name"], "image": image}
+    return fields.change(cluster, changes.IMAGE, path=path, ours=ours, mark=mark)
+
+
+def restart_rollout(name: str, namespace: str = "default", kind: str = "deployment") -> str:
+    """Restarts the rollout of a workload as ``kubectl rollout restart`` does; the instant that is written into its pod template."""
+    at = iso(SYSTEM.wall_ns())
+    path = fields.PATHS[kind].format(name=name, namespace=namespace)
+    here().patch(path, {"spec": {"template": {"metadata": {"annotations": {RESTARTED: at}}}}})
+    return at

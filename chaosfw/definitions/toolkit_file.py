@@ -363,6 +363,11 @@ KNOWN = frozenset(
         "chaosfw.activities.kubernetes.cordon_nodes",
         "chaosfw.activities.kubernetes.drain_nodes",
         "chaosfw.activities.kubernetes.drain_zone",
+        "chaosfw.activities.kubernetes.scale",
+        "chaosfw.activities.kubernetes.taint_nodes",
+        "chaosfw.activities.kubernetes.break_selector",
+        "chaosfw.activities.kubernetes.set_image",
+        "chaosfw.activities.kubernetes.restart_rollout",
     }
 )
 """Functions with a way back of their own; a test holds this against the catalogue."""

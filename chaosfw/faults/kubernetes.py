@@ -11,13 +11,30 @@ from dataclasses import dataclass
 
 from chaosfw.errors import UsageError
 from chaosfw.model.activity import Action, Probe, PythonProvider
-from chaosfw.model.struct import Json
+from chaosfw.model.struct import Json, but
 from chaosfw.model.tolerance import Between, Exactly
 from chaosfw.quantities import duration, share
 
-__all__ = ["Pods", "Workload", "cordon", "deployment", "drain", "kill", "node_ready", "pods", "statefulset"]
+__all__ = [
+    "Pods",
+    "Workload",
+    "break_selector",
+    "cordon",
+    "deployment",
+    "drain",
+    "kill",
+    "node_ready",
+    "pods",
+    "rollout_restart",
+    "scale",
+    "set_image",
+    "statefulset",
+    "taint",
+]
 
 OURS = "chaosfw.activities.kubernetes"
+EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+"""Effects that a taint can have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,3 +232,63 @@ def _node_words(select: dict[str, Json]) -> str:
 def _node_action(func: str, name: str, select: dict[str, Json], timeout: str | float, arguments: dict[str, Json]) -> Action:
     provider = PythonProvider(module=OURS, func=func, arguments=arguments)
     return Action(name=name, provider=provider, select=select, timeout=duration(timeout, what=f"{name}: timeout"))
+
+
+def scale(what: Workload, replicas: int, *, timeout: str | float = 30.0, name: str = "") -> Action:
+    """
+    Gives a workload another number of replicas: fewer (0 is all gone), or more than there is room for. Put back afterwards.
+
+    Raises UsageError for a negative number.
+    """
+    if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 0:
+        raise UsageError(f"scale: replicas is {replicas!r}, a whole number from 0 on was expected")
+    return _change("scale", name or f"scale {what.name} to {replicas}", timeout, {**what.as_json(), "replicas": replicas})
+
+
+def taint(
+    node: str = "",
+    *,
+    key: str = "chaosfw.dev/chaos",
+    value: str = "",
+    effect: str = "NoSchedule",
+    selector: str = "",
+    hosting: Workload | None = None,
+    count: int | None = None,
+    percentage: str | float | None = None,
+    zone: str = "",
+    timeout: str | float = 30.0,
+    name: str = "",
+) -> Action:
+    """
+    Puts a taint on nodes, chosen as by :func:`cordon`, and takes it away afterwards; other taints stay. ``effect``: ``NoSchedule`` keeps
+    new pods away, ``PreferNoSchedule`` tries to, ``NoExecute`` also evicts those that do not tolerate it.
+    """
+    if effect not in EFFECTS:
+        raise UsageError(f"taint: effect is {effect!r}", hint="one of " + ", ".join(EFFECTS))
+    select = _node_selection(node, selector, hosting, count, percentage, zone)
+    arguments: dict[str, Json] = {"key": key, "value": value, "effect": effect}
+    return _node_action("taint_nodes", name or f"taint {_node_words(select)} {effect}", select, timeout, arguments)
+
+
+def break_selector(service: str, *, namespace: str = "default", timeout: str | float = 30.0, name: str = "") -> Action:
+    """Makes a Service select nobody: its pods run, and nobody is reached through it. Put back afterwards."""
+    return _change("break_selector", name or f"break the selector of {service}", timeout, {"name": service, "namespace": namespace})
+
+
+def set_image(what: Workload, image: str, *, container: str = "", timeout: str | float = 30.0, name: str = "") -> Action:
+    """
+    Gives a container (without a name the only one) another image: with one that does not exist, the rollout stalls and the old pods go on
+    as the strategy lets them. The image from before is put back afterwards.
+    """
+    arguments: dict[str, Json] = {**what.as_json(), "image": image, "container": container}
+    return _change("set_image", name or f"set the image of {what.name} to {image}", timeout, arguments)
+
+
+def rollout_restart(what: Workload, *, timeout: str | float = 30.0, name: str = "") -> Action:
+    """Replaces every pod of a workload at the pace of its strategy, as ``kubectl rollout restart`` does. It heals itself."""
+    return but(_change("restart_rollout", name or f"restart {what.name}", timeout, what.as_json()), self_heals=True)
+
+
+def _change(func: str, name: str, timeout: str | float, arguments: dict[str, Json]) -> Action:
+    provider = PythonProvider(module=OURS, func=func, arguments=arguments)
+    return Action(name=name, provider=provider, timeout=duration(timeout, what=f"{name}: timeout"))

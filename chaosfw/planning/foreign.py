@@ -22,7 +22,7 @@ def why_foreign(saw: ClusterSaw, plan: Plan, *, called: bool) -> str:
     subject = saw.subject
     if subject is None or (called and any(fault == PLAIN for bound in plan.bound for fault in (bound.fault, *_undone_by(bound)))):
         return ""
-    if saw.reason in (Sight.deployed, Sight.scaled) and concerns(plan, subject):
+    if saw.reason in (Sight.deployed, Sight.scaled) and concerns(plan, subject) and not _is_hit(plan, subject):
         return f"{saw.what}, and not by this run"
     if saw.reason in (Sight.cordoned, Sight.uncordoned) and subject.name not in _nodes(plan) and _hosts(plan, subject):
         return f"{saw.what}, and not by this run"
@@ -34,6 +34,11 @@ def concerns(plan: Plan, subject: Target) -> bool:
     ours = {target.namespace for target in (*_targets(plan), *plan.exposed) if target.kind == "pod"}
     ours = ours or set(plan.environment.namespaces.values())
     return subject.namespace in ours if ours else not subject.namespace.startswith("kube-")
+
+
+def _is_hit(plan: Plan, subject: Target) -> bool:
+    """Whether a fault of the plan changes this very object: what it is seen to do then is our doing."""
+    return any((one.kind, one.namespace, one.name) == (subject.kind, subject.namespace, subject.name) for one in _targets(plan))
 
 
 def _hosts(plan: Plan, node: Target) -> bool:

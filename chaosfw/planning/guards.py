@@ -86,7 +86,7 @@ def namespaces(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
     there = plan.environment.namespaces
     declared = set(there.values())
     allowed = words(there) or "all but kube-*"
-    for target in _targets(plan, "pod"):
+    for target in (one for one in _targets(plan) if one.namespace):
         foreign = target.namespace not in declared if declared else target.namespace.startswith("kube-")
         if foreign and not _is_bystander(plan, target):
             yield Refusal(slug="namespaces", sentence=f"{target} is outside the declared namespaces (allowed: {allowed})")

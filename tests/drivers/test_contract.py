@@ -28,10 +28,11 @@ from chaosfw.model.plan import Plan
 from chaosfw.model.struct import but, to_json
 from chaosfw.planning.digests import plan_digest
 from chaosfw.ports import KindCall, ProviderCall
-from tests.drivers.conftest import PLACE, cordoned, pod_uids, take, until, world
+from tests.drivers.conftest import PLACE, Taken, cordoned, pod_uids, take, until, world
 
 web = k8s.deployment("myapp", namespace="shop")
 SWITCH = "tests.drivers.stand_in_switch"
+DEPLOYMENT, SERVICE = "/apis/apps/v1/namespaces/shop/deployments/myapp", "/api/v1/namespaces/shop/services/myapp"
 
 
 def switch(path: Path, *, proven: bool = True) -> Action:
@@ -47,6 +48,9 @@ class Example:
     make: Callable[[Path], Action]
     undo: tuple[str, ...] = ()
     chooses: bool = False
+    cordons: bool = False
+    loses: bool = True
+    """Whether exactly the pods among the targets are lost. Otherwise they are those that the controller or nobody takes."""
     spare: Callable[[], Action] | None = None
 
 
@@ -54,12 +58,17 @@ EXAMPLES = {
     "toolkit.plain/1": Example(make=lambda folder: switch(folder / "switch"), undo=("restored",)),
     "kubernetes.kill/1": Example(make=lambda folder: k8s.kill(web), chooses=True),
     "kubernetes.cordon/1": Example(
-        make=lambda folder: k8s.cordon(count=2), undo=("restored",) * 2, chooses=True, spare=lambda: k8s.cordon("spare")
+        make=lambda folder: k8s.cordon(count=2), undo=("restored",) * 2, chooses=True, cordons=True, spare=lambda: k8s.cordon("spare")
     ),
     "kubernetes.drain/1": Example(
-        make=lambda folder: k8s.drain(hosting=web), undo=("restored",), chooses=True, spare=lambda: k8s.drain("spare")
+        make=lambda folder: k8s.drain(hosting=web), undo=("restored",), chooses=True, cordons=True, spare=lambda: k8s.drain("spare")
     ),
-    "zone.drain/1": Example(make=lambda folder: zone.fail("zone-b"), undo=("restored",), spare=lambda: zone.fail("spare")),
+    "zone.drain/1": Example(make=lambda folder: zone.fail("zone-b"), undo=("restored",), cordons=True, spare=lambda: zone.fail("spare")),
+    "kubernetes.scale/1": Example(make=lambda folder: k8s.scale(web, 1), undo=("restored",), loses=False),
+    "kubernetes.taint/1": Example(make=lambda folder: k8s.taint(zone="zone-a"), undo=("restored",)),
+    "kubernetes.selector/1": Example(make=lambda folder: k8s.break_selector("myapp", namespace="shop"), undo=("restored",), loses=False),
+    "kubernetes.image/1": Example(make=lambda folder: k8s.set_image(web, "acme/web:none"), undo=("restored",), loses=False),
+    "kubernetes.rollout-restart/1": Example(make=lambda folder: k8s.rollout_restart(web), loses=False),
 }
 KINDS = sorted(EXAMPLES)
 ON_NODES = sorted(name for name, example in EXAMPLES.items() if example.spare is not None)
@@ -131,8 +140,9 @@ def test_there_and_back(cluster: Cluster, tmp_path: Path, kind: str) -> None:
     taken.call()
 
     until(lambda: taken.bitten().holds, "the fault is proven")
-    assert cordoned(cluster) == taken.names("node")
-    assert {uid for uid in pods if uid not in pod_uids(cluster)} == {one.uid for one in taken.bound.targets if one.kind == "pod"}
+    assert cordoned(cluster) == (taken.names("node") if EXAMPLES[kind].cordons else [])
+    if EXAMPLES[kind].loses:
+        assert {uid for uid in pods if uid not in pod_uids(cluster)} == {one.uid for one in taken.bound.targets if one.kind == "pod"}
     assert [one.ending for one in taken.revert()] == list(EXAMPLES[kind].undo)
     assert taken.healed() == [True] * len(taken.bound.undo)
     assert [one.ending for one in taken.revert()] == list(EXAMPLES[kind].undo)
@@ -511,3 +521,108 @@ def test_a_kind_that_finds_its_victims_itself_is_told_none() -> None:
 
     with pytest.raises(UsageError, match=r"kubernetes\.kill/1 finds its victims itself"):
         catalogue.kind_call(KindCall(kind="", verb="bind", data=asked))
+
+
+# -- fields ----------------------------------------------------------------------------------------------------------------
+
+FIELDS: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
+    "kubernetes.scale/1": (DEPLOYMENT, {"spec": {"replicas": 3}}, {"spec": {"replicas": 2}}),
+    "kubernetes.selector/1": (
+        SERVICE,
+        {"spec": {"selector": {"chaosfw.dev/nobody": None}}},
+        {"spec": {"selector": {"chaosfw.dev/nobody": None, "theirs": "x"}}},
+    ),
+}
+"""Object, the patch with which somebody else puts it back, and one with which somebody else gives it a third value."""
+Changed = tuple[Taken, str, dict[str, object], dict[str, object]]
+CLEAN = {"metadata": {"annotations": {marks.MARK: None, marks.TOUCH: None}}}
+
+
+@pytest.fixture(params=sorted(FIELDS))
+def changed(cluster: Cluster, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Changed]:
+    """A fault of a field that is in, its object, and what others could do to it."""
+    kind = str(request.param)
+    taken = take(EXAMPLES[kind].make(tmp_path))
+    taken.call()
+    path, back, third = FIELDS[kind]
+    yield taken, path, back, third
+    spec: dict[str, object] = {"replicas": 3} if path == DEPLOYMENT else {"selector": {"theirs": None, "chaosfw.dev/nobody": None}}
+    cluster.patch(path, {**CLEAN, "spec": spec})
+
+
+@pytest.mark.parametrize(("state", "ending"), [(UndoState.in_, "by-other"), (UndoState.armed, "by-other")])
+def test_a_field_that_somebody_else_put_back_loses_our_mark(cluster: Cluster, changed: Changed, state: UndoState, ending: str) -> None:
+    taken, path, back, _ = changed
+    cluster.patch(path, back)
+    assert taken.healed() == [False]
+
+    assert [one.ending for one in taken.revert(state=state)] == [ending]
+    assert taken.healed() == [True]
+    assert marks.on(cluster.get(path)) is None
+
+
+def test_a_field_with_a_third_value_is_left_alone(cluster: Cluster, changed: Changed) -> None:
+    taken, path, _, third = changed
+    cluster.patch(path, third)
+    spec = cluster.get(path)["spec"]
+
+    assert taken.bitten().holds is False
+    assert [one.ending for one in taken.revert()] == ["superseded"]
+    assert cluster.get(path)["spec"] == spec
+    assert taken.healed() == [True]
+
+
+def test_a_field_that_somebody_else_took_over_is_left_alone(cluster: Cluster, changed: Changed) -> None:
+    taken, path, _, _ = changed
+    cluster.patch(path, {"metadata": {"annotations": {marks.MARK: '{"record": "theirs"}'}}})
+    before = world()
+
+    assert [one.ending for one in taken.revert()] == ["superseded"]
+    assert world() == before
+
+
+@pytest.mark.parametrize("kind", sorted(FIELDS))
+def test_a_field_that_moved_between_plan_and_call_is_not_touched(cluster: Cluster, tmp_path: Path, kind: str) -> None:
+    path, _, third = FIELDS[kind]
+    taken = take(EXAMPLES[kind].make(tmp_path))
+    cluster.patch(path, third)
+
+    with pytest.raises(Exception, match="was changed by somebody else in the meantime"):
+        taken.call()
+    assert marks.on(cluster.get(path)) is None
+    cluster.patch(path, {"spec": {"replicas": 3} if path == DEPLOYMENT else {"selector": {"theirs": None}}})
+
+
+def test_only_our_own_taint_is_taken_away(cluster: Cluster) -> None:
+    theirs = {"key": "theirs", "value": "x", "effect": "NoSchedule"}
+    cluster.patch(nodes.path("node-1"), {"spec": {"taints": [theirs]}})
+    taken = take(k8s.taint("node-1", value="y"))
+    taken.call()
+    ours = {"key": "chaosfw.dev/chaos", "value": "y", "effect": "NoSchedule"}
+    assert cluster.get(nodes.path("node-1"))["spec"]["taints"] == [theirs, ours]
+
+    assert [one.ending for one in taken.revert()] == ["restored"]
+    assert cluster.get(nodes.path("node-1"))["spec"]["taints"] == [theirs]
+    cluster.patch(nodes.path("node-1"), {"spec": {"taints": None}})
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: k8s.scale(web, 3), "deployment myapp has 3 replicas already"),
+        (lambda: k8s.scale(k8s.deployment("mapp", namespace="shop"), 1), "there is no deployment 'mapp' in namespace 'shop'"),
+        (lambda: k8s.set_image(web, "x", container="wep"), "'wep' names 0 of 1"),
+        (lambda: k8s.break_selector("myap", namespace="shop"), "there is no service 'myap' in namespace 'shop'"),
+    ],
+)
+def test_what_can_not_be_changed_is_said(cluster: Cluster, make: Callable[[], Action], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        take(make())
+
+
+def test_a_paused_rollout_is_not_restarted(cluster: Cluster) -> None:
+    cluster.patch(DEPLOYMENT, {"spec": {"paused": True}})
+
+    with pytest.raises(UsageError, match="is paused: nothing would happen"):
+        take(k8s.rollout_restart(web))
+    cluster.patch(DEPLOYMENT, {"spec": {"paused": None}})

@@ -347,6 +347,9 @@ def test_activities_work_for_stock_chaos_too(cluster: Cluster) -> None:
 NODE, DEPLOYMENT = nodes.path("node-1"), "/apis/apps/v1/namespaces/shop/deployments/myapp"
 MARK = {"metadata": {"annotations": {marks.MARK: "x"}}}
 UNMARK = {"metadata": {"annotations": {marks.MARK: None, marks.TOUCH: None}}}
+SERVICE, CONFIG = "/api/v1/namespaces/shop/services/myapp", "/api/v1/namespaces/shop/configmaps/myapp"
+BUDGET = "/apis/policy/v1/namespaces/shop/poddisruptionbudgets/myapp"
+LABEL = "chaosfw.dev/x"
 TAINT = {"key": "ours", "effect": "NoSchedule", "value": "x"}
 
 
@@ -358,6 +361,16 @@ TAINT = {"key": "ours", "effect": "NoSchedule", "value": "x"}
         (NODE, MARK, UNMARK, f"mark node node-1 · {marks.MARK}"),
         (NODE, {"metadata": {"annotations": {marks.TOUCH: "3"}}}, UNMARK, f"mark node node-1 · {marks.TOUCH}"),
         (DEPLOYMENT, {"spec": {"replicas": 2}}, {"spec": {"replicas": 3}}, "deployment shop/myapp · spec.replicas"),
+        (SERVICE, {"spec": {"selector": {"x": "y"}}}, {"spec": {"selector": {"x": None}}}, "service shop/myapp · spec.selector"),
+        (SERVICE, MARK, UNMARK, f"mark service shop/myapp · {marks.MARK}"),
+        (
+            NODE,
+            {"metadata": {"labels": {"chaosfw.dev/x": "y"}}},
+            {"metadata": {"labels": {"chaosfw.dev/x": None}}},
+            "mark node node-1 · chaosfw.dev/x",
+        ),
+        (BUDGET, {"spec": {"minAvailable": 0}}, {"spec": {"minAvailable": 2}}, "poddisruptionbudget shop/myapp · spec"),
+        (CONFIG, {"data": {"LOG_LEVEL": "debug"}}, {"data": {"LOG_LEVEL": "info"}}, "configmap shop/myapp · data"),
         (DEPLOYMENT, MARK, UNMARK, f"mark deployment shop/myapp · {marks.MARK}"),
     ],
     ids=lambda value: value if isinstance(value, str) and "·" in value else "",

@@ -52,6 +52,15 @@ class Cluster:
     def get(self, path: str, **query: Any) -> Object:
         return self._send("GET", path, query=query)
 
+    def readable(self, path: str) -> list[Object]:
+        """All items of a list; none where there is no such list, or where it may not be read."""
+        try:
+            return self.items(path)
+        except Answered as answer:
+            if answer.code in (403, 404):
+                return []
+            raise
+
     def items(self, path: str, **query: Any) -> list[Object]:
         """All items of a list, page by page."""
         found: list[Object] = []

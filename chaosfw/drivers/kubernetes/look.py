@@ -15,6 +15,8 @@ from chaosfw.model.activity import Victims
 from chaosfw.model.environment import Identity, Target
 from chaosfw.model.facts import BudgetFacts, EndpointFacts, Facts, NodeFacts, PodFacts
 
+MARKED = (("/apis/apps/v1/deployments", "deployment"), ("/apis/apps/v1/statefulsets", "statefulset"), ("/api/v1/services", "service"))
+"""Where, beside nodes, a fault of ours can leave its mark."""
 ZONE = "topology.kubernetes.io/zone"
 
 
@@ -195,8 +197,13 @@ def facts(cluster: Cluster) -> Facts:
             for pod in found_pods
         ),
         budgets=tuple(_budget(budget, found_pods) for budget in cluster.items("/apis/policy/v1/poddisruptionbudgets")),
-        marks=tuple(f"node {name_of(node)}" for node in found_nodes if marks.on(node) is not None),
+        marks=_marked("node", found_nodes) + tuple(what for path, kind in MARKED for what in _marked(kind, cluster.readable(path))),
     )
+
+
+def _marked(kind: str, found: Iterable[Object]) -> tuple[str, ...]:
+    there = (one for one in found if marks.on(one) is not None)
+    return tuple(f"{kind} {one['metadata'].get('namespace', '')}/{name_of(one)}".replace(" /", " ") for one in there)
 
 
 def workload_words(pod: Object) -> str:
