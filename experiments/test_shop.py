@@ -38,6 +38,12 @@ def test_draining_a_node(chaos: cf.Chaos) -> None:
     assert outcome.load.lost == 0
 
 
+@cf.experiment(base.but("The shop survives a restart of its rollout", k8s.rollout_restart(web)))
+def test_restarting_the_rollout(chaos: cf.Chaos) -> None:
+    outcome = chaos.run()
+    assert outcome.load.lost == 0
+
+
 def lose(chaos_zone: str) -> cf.Experiment:
     return base.but(f"The shop survives losing {chaos_zone}", zone.fail(chaos_zone), mitigate_within="5s")
 

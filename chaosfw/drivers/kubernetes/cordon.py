@@ -100,7 +100,8 @@ class Cordon:
         return ()
 
     def _bitten_pods(self, cluster: Cluster, bound: Bound) -> Proof:
-        return Proof(holds=True, what="unschedulable: " + ", ".join(target.name for target in bound.targets))
+        names = tuple(target.name for target in bound.targets)
+        return Proof(holds=True, what="unschedulable: " + ", ".join(names), victims=look.hosted(cluster, names))
 
 
 class Drain(Cordon):

@@ -111,6 +111,11 @@ def zones_by_node(cluster: Cluster) -> dict[str, str]:
     return {name_of(node): zone_of(node) for node in nodes(cluster)}
 
 
+def hosted(cluster: Cluster, names: Iterable[str]) -> tuple[str, ...]:
+    """The pods on nodes: who notices it first when something happens to the node."""
+    return tuple(name_of(pod) for node in names for pod in pods(cluster, node=node) if not is_finished(pod))
+
+
 def pod_target(pod: Object, zones: dict[str, str]) -> Target:
     node = pod["spec"].get("nodeName", "")
     return Target(

@@ -206,8 +206,9 @@ class Taint(Changed):
         left = [target.name for target in bound.targets if target.kind == "pod" and _serves(cluster, target)]
         if left:
             return Proof(holds=False, what=f"still there: {', '.join(left)}")
-        names = ", ".join(target.name for target in bound.targets if target.kind == "node")
-        return Proof(holds=True, what=f"tainted: {names}", victims=tuple(one.name for one in bound.targets if one.kind == "pod"))
+        names = tuple(target.name for target in bound.targets if target.kind == "node")
+        evicted = tuple(target.name for target in bound.targets if target.kind == "pod")
+        return Proof(holds=True, what=f"tainted: {', '.join(names)}", victims=evicted or look.hosted(cluster, names))
 
     def _rewritten(self, action: Action, objects: tuple[Object, ...], undos: tuple[Undo, ...], mark: RunMark) -> Action:
         texts = {undo.subject.name: marks.text(undo, expiry=mark.expiry) for undo in undos}
