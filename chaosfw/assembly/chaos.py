@@ -43,6 +43,7 @@ from chaosfw.planning.endpoints import stood
 from chaosfw.planning.guards import refusals
 from chaosfw.planning.namespaces import translated
 from chaosfw.planning.price import expected_seconds, planned_price
+from chaosfw.planning.replay import deviations
 from chaosfw.planning.rollbacks import with_rollbacks
 from chaosfw.ports import Reached, Watcher
 from chaosfw.quantities import duration
@@ -163,6 +164,7 @@ class Chaos:
             self.plan, facts, found = self._bound()
             limits = narrowed(place.environment.limits, self.experiment.limits)
             found += refusals(self.plan, facts, limits)
+            found += deviations(self.plan, self.past, facts) if self.past is not None else ()
             found += [] if only_plan else unapproved(self.plan, approved=self.session.approved, required=self._approval())
             if found:
                 self._refuse(found)
@@ -181,6 +183,16 @@ class Chaos:
             raise
         assert self.plan is not None
         return self.plan
+
+    @property
+    def past(self) -> Plan | None:
+        """The plan that is replayed, if one is."""
+        return self.session.replay.get(self.experiment.title)
+
+    @property
+    def seed(self) -> int:
+        """What chooses: the game day's seed, or that of the run that is replayed."""
+        return self.past.seed if self.past is not None else self.session.seed
 
     def _approval(self) -> str:
         return self.session.settings.chosen().approval
@@ -209,7 +221,7 @@ class Chaos:
         plan = Plan(
             experiment=experiment,
             environment=place.environment,
-            seed=self.session.seed,
+            seed=self.seed,
             bound=_ordered(with_rollbacks(bound, experiment.rollbacks, mark=mark, environment=place.environment.name)),
             exposed=self._exposed(found),
         )
@@ -255,7 +267,7 @@ class Chaos:
         asked = {
             "action": to_json(action),
             "environment": to_json(self.session.place.environment),
-            "seed": self.session.seed,
+            "seed": self.seed,
             "mark": to_json(mark),
         }
         try:

@@ -23,6 +23,7 @@ from chaosfw.errors import ChaosfwError
 from chaosfw.executor.child import ExecutorChild, PatientCaller, kill_marked
 from chaosfw.executor.nursery import Nursery
 from chaosfw.model.fault import UndoRecord, UndoState
+from chaosfw.model.plan import Plan
 from chaosfw.safety import fence, halt, lock, watchdog
 from chaosfw.safety.companion import Companion, start
 from chaosfw.safety.fence import start_time
@@ -55,6 +56,8 @@ class Session:
     """Digests of what may be run; empty: whatever the environment does not ask for."""
     heal_first: bool = False
     """Put back what an earlier run left, instead of refusing to start on top of it."""
+    replay: Mapping[str, Plan] = field(default_factory=dict)
+    """Plans by title: what they hit is hit again, and experiments without one are not run."""
     say: Callable[[str], None] = lambda sentence: None
     clock: Clock = SYSTEM
     blocked_by: str = ""

@@ -22,6 +22,7 @@ from chaosfw.assembly.session import Session, new_seed, settings_as_json, versio
 from chaosfw.authoring.experiments import ATTRIBUTE, Experiment, at
 from chaosfw.errors import ChaosfwError, Refused, UsageError
 from chaosfw.model.experiment import Experiment as ExperimentNoun
+from chaosfw.model.plan import Plan
 from chaosfw.model.record import GameDay, Record, RunLine
 from chaosfw.model.verdict import Safety, Verdict
 from chaosfw.planning.preview import preview
@@ -30,7 +31,7 @@ from chaosfw.pytest_plugin.progress import Progress
 from chaosfw.reporting import terminal
 from chaosfw.safety.fence import start_time
 from chaosfw.settings import load
-from chaosfw.store.folder import GameDayFolder, Owner
+from chaosfw.store.folder import GameDayFolder, Owner, runs_in
 from chaosfw.timing import SYSTEM
 
 RESIDUE, REFUSED, INCONCLUSIVE = 12, 11, 10
@@ -62,6 +63,7 @@ class Day:
         self.seed: int = given.get("chaosfw_seed") or self.settings.seed or new_seed()
         self._folder = GameDayFolder.open(Path(given["chaosfw_folder"])) if "chaosfw_folder" in given else None
         self.only_plan: bool = option.chaos_plan
+        self.replay = _plans(option.chaos_replay) if option.chaos_replay else {}
         self._session: Session | None = None
         self._declared = 0
         self._plans: list[str] = []
@@ -105,6 +107,8 @@ class Day:
     def prepared(self, item: pytest.Item) -> Chaos:
         """Targets found, guards asked. Raises Refused, or skips when only the plan was wanted."""
         experiment = experiment_of(item)
+        if self.replay and experiment.title not in self.replay:
+            pytest.skip(f"not in what is replayed: {', '.join(map(repr, sorted(self.replay)))}")
         progress = Progress(self.config, title=item.name)
         chaos = Chaos(self.session(), experiment, item.nodeid, watchers=(progress,), on_loop=progress.follow)
         item.stash[item_key] = chaos
@@ -142,6 +146,7 @@ class Day:
                 seed=self.seed,
                 approved=tuple(option.chaos_approved or ()),
                 heal_first=option.chaos_heal_first and not self.only_plan,
+                replay=self.replay,
                 say=self._say,
             )
         return self._session
@@ -235,6 +240,15 @@ class Day:
         for line in terminal.lines(self._day(self.folder.collect())):
             reporter.write_line(line)
         reporter.write_line(f"report: {os.path.relpath(report_paths(self.folder.path)[0])}   seed: {self.seed}")
+
+
+def _plans(given: str) -> dict[str, Plan]:
+    """The plans of a run or of a whole game day, by title. Raises pytest.UsageError in words."""
+    try:
+        found = [run.read_plan() for run in runs_in(Path(given))]
+    except ChaosfwError as trouble:
+        raise pytest.UsageError(f"--chaos-replay: {trouble}") from trouble
+    return {plan.experiment.title: plan for plan in found}
 
 
 def exit_code(status: int, lines: tuple[RunLine, ...], *, only_plan: bool) -> int:

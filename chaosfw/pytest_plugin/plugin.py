@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos-plan", action="store_true", help="show what each experiment would do to whom, and do nothing")
     approved = "run only what was approved: the digest of a plan or an intent; repeatable"
     group.addoption("--chaos-approved", action="append", metavar="DIGEST", help=approved)
+    group.addoption("--chaos-replay", metavar="RUN", help="hit the same targets again: the folder of a run or of a game day")
     group.addoption("--chaos-heal-first", action="store_true", help="put back what an earlier run left, instead of refusing to start")
     group.addoption("--chaos-seed", type=int, metavar="N", help="repeat the choice of victims of an earlier game day")
     group.addoption("--chaos-environment", metavar="NAME", help="the declared environment to use")

@@ -67,6 +67,9 @@ class RunFolder:
     def write_plan(self, plan: Plan) -> None:
         write_atomically(self.path / "plan.json", _pretty(plan))
 
+    def read_plan(self) -> Plan:
+        return msgspec.json.decode((self.path / "plan.json").read_bytes(), type=Plan)
+
     def write_record(self, record: Record) -> None:
         write_atomically(self.record, msgspec.json.encode(record))
 
@@ -164,6 +167,15 @@ class GameDayFolder:
         fresh = self.path.parent / f".latest-{secrets.token_hex(4)}"
         fresh.symlink_to(self.path.name)
         os.replace(fresh, self.path.parent / "latest")
+
+
+def runs_in(path: Path) -> tuple[RunFolder, ...]:
+    """The run that a folder is, or those of the game day that it is, as far as they have a plan. Raises UsageError when it is neither."""
+    found = (RunFolder(path),) if (path / "plan.json").exists() else GameDayFolder.open(path).runs()
+    planned = tuple(run for run in found if (run.path / "plan.json").exists())
+    if not planned:
+        raise UsageError(f"{path}: no run in there has a plan", hint="name a run's folder, reports/latest/runs/01-…, or a game day's")
+    return planned
 
 
 def write_line(run_folder: Path, line: RunLine) -> None:
