@@ -67,6 +67,8 @@ class Simulated:
     samples: bytes = b""
     records: dict[str, UndoRecord] = field(default_factory=dict)
     commands: int = 0
+    changed: set[str] = field(default_factory=set)
+    """Undo records whose object may be changed right now: their call was sent, and nobody has put them back."""
 
 
 def plan_of(
@@ -180,6 +182,7 @@ class _Simulation:
                 self._later(0.001, lambda at: w.Prepared(at=at, index=index, records=records))
             case w.Call(index=index):
                 self._move(index, UndoState.armed)
+                self.out.changed |= {undo.id for undo in self.plan.bound[index].undo}
                 self._later(
                     world.call_takes, lambda at: w.CallAnswered(at=at, index=index, ok=not world.call_fails, error=world.call_fails)
                 )
@@ -210,6 +213,8 @@ class _Simulation:
             state = UndoState.closed if self.world.heals else UndoState.stuck
             ended = UndoRecord(undo=record.undo, state=state, ending="restored" if self.world.heals else None)
             left += not self.world.heals
+            if self.world.heals:
+                self.out.changed.discard(record.undo.id)
             self.out.records[record.undo.id] = ended
             self._later(self.world.heal_takes, lambda at, ended=ended: w.UndoStepped(at=at, record=ended))  # type: ignore[misc]
         self._later(self.world.heal_takes + 0.001, lambda at: w.HealDone(at=at, left_open=left))
