@@ -25,12 +25,14 @@ DURATIONS = ("baseline", "lasts", "stable_for", "recover_within", "probe_every")
 TABLE = ("environment", "defaults", "limits", "environments", "reports", "seed", "lock_timeout")
 ENVIRONMENT = (
     "kind", "manifests", "images", "endpoints", "nodes", "zones", "profile", "context", "server", "kubeconfig", "namespaces", "limits",
-    "accept_manual_heal", "identity", "halt", "prometheus", "approval",
+    "accept_manual_heal", "identity", "halt", "prometheus", "approval", "hours", "suppress",
 )  # fmt: skip
 ENDPOINT = ("url", "service")
 KINDS = ("sandbox", "kubernetes")
 APPROVALS = ("intent", "plan")
 LIMITS = ("pods", "nodes", "zones", "budget", "protect")
+TABLE_LIMITS = (*LIMITS, "opt_in", "min_ready")
+"""Limits that the file can set; those beyond LIMITS can not be narrowed from outside."""
 LIMIT_VARIABLE = "CHAOSFW_LIMIT_"
 """What the variables that narrow a limit begin with: ``CHAOSFW_LIMIT_PODS``."""
 LIMIT_FLAG = "--chaos-limit"
@@ -75,6 +77,10 @@ class EnvironmentSettings:
     """What ends a run at once: PromQL that has a result, a URL that does not answer 200, ``file:PATH`` that is there."""
     prometheus: str = ""
     """URL of the Prometheus that PromQL is asked of."""
+    hours: tuple[str, ...] = ()
+    """When it may be broken: ``mon-fri 09:00-17:00 Europe/Berlin``; empty: always."""
+    suppress: Mapping[str, str] = field(default_factory=dict)
+    """Guards that are not asked here, each with the reason that the verdict's sentence shows."""
     limits: Limits = field(default_factory=Limits)
     beside: Limits | None = None
     """What variables and flags narrow to where that can not be compared with ``limits``: a count beside a share. Both are asked."""
@@ -162,6 +168,8 @@ def narrowed(wide: Limits, narrow: Limits | None) -> Limits:
         zones=_stricter(wide.zones, narrow.zones),
         budget=_stricter(wide.budget, narrow.budget),
         protect=tuple(dict.fromkeys((*wide.protect, *narrow.protect))),
+        opt_in=wide.opt_in or narrow.opt_in,
+        min_ready=_higher(wide.min_ready, narrow.min_ready),
     )
 
 
@@ -171,6 +179,13 @@ def _stricter(wide: float | None, narrow: float | None) -> Any:
     if isinstance(wide, int) != isinstance(narrow, int):
         return narrow if narrow == 0 else wide
     return min(wide, narrow)
+
+
+def _higher(wide: float | None, narrow: float | None) -> Any:
+    """Of two least counts the higher one; where they can not be compared the wide one stays, and the guards ask the other as well."""
+    if wide is None or narrow is None:
+        return narrow if wide is None else wide
+    return max(wide, narrow) if isinstance(wide, int) == isinstance(narrow, int) else wide
 
 
 def _table(path: Path) -> dict[str, Any]:
@@ -298,10 +313,10 @@ def _environment(name: str, given: Any, limits: Limits, problems: list[str]) -> 
     for key in ("context", "server", "kubeconfig", "identity", "accept_manual_heal", "profile", "kind", "prometheus", "approval"):
         if key in given:
             made[key] = _typed(given[key], str, f"{prefix}.{key}", problems)
-    for key in ("manifests", "zones", "halt"):
+    for key in ("manifests", "zones", "halt", "hours"):
         if key in given:
             made[key] = tuple(str(one) for one in _typed(given[key], list, f"{prefix}.{key}", problems) or [])
-    for key in ("images", "namespaces"):
+    for key in ("images", "namespaces", "suppress"):
         if key in given:
             made[key] = {str(one): str(value) for one, value in (_typed(given[key], dict, f"{prefix}.{key}", problems) or {}).items()}
     if "endpoints" in given:
@@ -309,6 +324,8 @@ def _environment(name: str, given: Any, limits: Limits, problems: list[str]) -> 
         made["endpoints"] = {str(one): _endpoint(value, f"{prefix}.endpoints.{one}", problems) for one, value in declared.items()}
     if "nodes" in given:
         made["nodes"] = _typed(given["nodes"], int, f"{prefix}.nodes", problems)
+    for slug in (slug for slug, why in made.get("suppress", {}).items() if not why.strip()):
+        problems.append(f"{prefix}.suppress.{slug}: why? a reason was expected")
     if made.get("approval", "plan") not in APPROVALS:
         problems.append(f"{prefix}.approval is {made['approval']!r}: one of {', '.join(APPROVALS)} was expected")
     for text in made.get("halt", ()):
@@ -341,15 +358,21 @@ def _limits(given: Any, inherited: Limits, prefix: str, problems: list[str]) -> 
     if not isinstance(given, dict):
         problems.append(f"{prefix} is {given!r}: a table was expected")
         return inherited
-    _unknown(given, LIMITS, f"{prefix}.", problems)
+    _unknown(given, TABLE_LIMITS, f"{prefix}.", problems)
     made: dict[str, Any] = {"pods": inherited.pods, "nodes": inherited.nodes, "zones": inherited.zones, "budget": inherited.budget}
     for key in ("pods", "nodes", "zones"):
         if key in given:
             made[key] = _tried(count_or_share, given[key], f"{prefix}.{key}", problems)
     if "budget" in given:
         made["budget"] = _tried(share, given["budget"], f"{prefix}.budget", problems)
-    protect = tuple(str(one) for one in _typed(given.get("protect", []), list, f"{prefix}.protect", problems))
-    return Limits(**made, protect=tuple(dict.fromkeys((*inherited.protect, *protect))))
+    protect, opt_in = (tuple(map(str, _typed(given.get(key, []), list, f"{prefix}.{key}", problems))) for key in ("protect", "opt_in"))
+    least = _tried(count_or_share, given["min_ready"], f"{prefix}.min_ready", problems) if "min_ready" in given else inherited.min_ready
+    return Limits(
+        **made,
+        protect=tuple(dict.fromkeys((*inherited.protect, *protect))),
+        opt_in=opt_in or inherited.opt_in,
+        min_ready=least,
+    )
 
 
 def _tried(read: Any, value: Any, what: str, problems: list[str]) -> Any:

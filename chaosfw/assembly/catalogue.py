@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 
 import msgspec
 
-from chaosfw.drivers.kubernetes import look
+from chaosfw.drivers.kubernetes import look, rights, standing
 from chaosfw.drivers.kubernetes.audit import KubernetesAuditor
 from chaosfw.drivers.kubernetes.cluster import here
 from chaosfw.drivers.kubernetes.cordon import Cordon, Drain, ZoneDrain
@@ -101,7 +101,11 @@ def _snapshot(kind: str, data: Json) -> Json:
 
 
 def _facts(kind: str, data: Json) -> Json:
-    return to_json(look.facts(here()))
+    return to_json(standing.facts(here()))
+
+
+def _lacking(kind: str, data: Json) -> Json:
+    return list(rights.lacking(here(), msgspec.convert(data, list[Bound])))
 
 
 def _see(kind: str, data: Json) -> Json:
@@ -133,6 +137,7 @@ _VERBS: dict[str, Callable[[str, Json], Json]] = {
     "healed": _healed,
     "snapshot": _snapshot,
     "facts": _facts,
+    "lacking": _lacking,
     "see": _see,
     "serving": _serving,
     "identity": _ping,

@@ -40,7 +40,7 @@ from chaosfw.planning import digests
 from chaosfw.planning.activities import Activity, everywhere
 from chaosfw.planning.approval import unapproved
 from chaosfw.planning.endpoints import stood
-from chaosfw.planning.guards import refusals
+from chaosfw.planning.guards import refusals, suppressed
 from chaosfw.planning.namespaces import translated
 from chaosfw.planning.price import expected_seconds, planned_price
 from chaosfw.planning.replay import deviations
@@ -132,6 +132,8 @@ class Chaos:
     """The signal that ended the run, if one did."""
     _ready: tuple[EndpointFacts, ...] = ()
     """The endpoints of the load's Service as they were when planned."""
+    _suppressed: tuple[str, ...] = ()
+    """Guards that would have refused and were not asked, each with its reason."""
     _load_groups: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -163,7 +165,8 @@ class Chaos:
             place.settle()
             self.plan, facts, found = self._bound()
             limits = narrowed(place.environment.limits, self.experiment.limits)
-            found += refusals(self.plan, facts, limits)
+            asked, self._suppressed = suppressed(refusals(self.plan, facts, limits), self.plan)
+            found += asked
             found += deviations(self.plan, self.past, facts) if self.past is not None else ()
             found += [] if only_plan else unapproved(self.plan, approved=self.session.approved, required=self._approval())
             if found:
@@ -225,6 +228,9 @@ class Chaos:
             bound=_ordered(with_rollbacks(bound, experiment.rollbacks, mark=mark, environment=place.environment.name)),
             exposed=self._exposed(found),
         )
+        if place.environment.kubeconfig:
+            lacking = self.session.caller.kind("", "lacking", [to_json(one) for one in plan.bound], timeout=LOOK)
+            facts = but(facts, lacking=tuple(lacking))
         heals = bool(bound) and all(one.self_heals and not one.undo for one in bound)
         seconds = expected_seconds(experiment, heals_itself=heals)
         requests, share = planned_price(experiment, seconds=seconds)
@@ -362,6 +368,7 @@ class Chaos:
             boot_id=boot_id(),
             versions=versions(),
             settings=dict(settings_as_json(self.session.settings)),
+            suppressed=self._suppressed,
         )
         loop = Loop(
             Machine(plan),

@@ -21,6 +21,8 @@ import yaml
 from chaosfw.errors import EnvironmentTrouble, SandboxError, UsageError
 from chaosfw.model.environment import Environment, Identity
 from chaosfw.model.load import Endpoint
+from chaosfw.planning import hours
+from chaosfw.planning.guards import GUARDS, NEVER_SUPPRESSED
 from chaosfw.planning.namespaces import real
 from chaosfw.sandbox import public as sandbox
 from chaosfw.settings import EndpointSettings, EnvironmentSettings, Settings
@@ -119,9 +121,21 @@ def open_place(settings: Settings, *, shared: Path | None = None, joining: bool 
     Raises SandboxError, EnvironmentTrouble or UsageError in words.
     """
     chosen = settings.chosen()
+    _check(chosen)
     if chosen.kind == "sandbox":
         return _sandbox_place(chosen, _only_one() if joining else _started(settings, chosen, shared))
     return _cluster_place(chosen)
+
+
+def _check(chosen: EnvironmentSettings) -> None:
+    """What settings can not check by themselves. Raises UsageError."""
+    for one in chosen.hours:
+        hours.read(one)
+    for slug in chosen.suppress:
+        if slug not in GUARDS or slug in NEVER_SUPPRESSED:
+            known = ", ".join(one for one in GUARDS if one not in NEVER_SUPPRESSED)
+            what = "can not be suppressed" if slug in GUARDS else "is no guard"
+            raise UsageError(f"environments.{chosen.name}.suppress: {slug!r} {what}", hint=f"these can: {known}")
 
 
 def hold(place: str) -> Held:
@@ -174,6 +188,8 @@ def _sandbox_place(chosen: EnvironmentSettings, started: sandbox.Sandbox) -> San
         zones=tuple(started.zones),
         limits=chosen.limits,
         beside=chosen.beside,
+        hours=chosen.hours,
+        suppress=dict(chosen.suppress),
         kubeconfig=str(started.kubeconfig),
         state=str(started.directory / SAFETY),
         profile=chosen.profile,
@@ -211,6 +227,8 @@ def _cluster_place(chosen: EnvironmentSettings) -> ClusterPlace:
         zones=chosen.zones,
         limits=chosen.limits,
         beside=chosen.beside,
+        hours=chosen.hours,
+        suppress=dict(chosen.suppress),
         kubeconfig=str(kubeconfig),
         state=str(state),
         accept_manual_heal=chosen.accept_manual_heal,

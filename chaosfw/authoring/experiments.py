@@ -124,11 +124,26 @@ def limits(
     nodes: str | int | float | None = None,
     zones: str | int | float | None = None,
     protect: Sequence[str] = (),
+    opt_in: Sequence[str] = (),
+    min_ready: str | int | float | None = None,
 ) -> Limits:
-    """A blast radius for one experiment. It narrows the environment's limits and never widens them."""
-    given = {"pods": pods, "nodes": nodes, "zones": zones}
-    made = {name: None if value is None else count_or_share(value, what=f"limits: {name}") for name, value in given.items()}
-    return Limits(**made, protect=tuple(protect), budget=None)
+    """
+    A blast radius for one experiment. It narrows the environment's limits and never widens them. ``protect``: labels of what is never
+    hit; ``opt_in``: labels of which what is hit has to carry one; ``min_ready``: pods of each workload that have to stay ready.
+    """
+
+    def read(name: str, value: str | int | float | None) -> float | int | None:
+        return None if value is None else count_or_share(value, what=f"limits: {name}")
+
+    return Limits(
+        pods=read("pods", pods),
+        nodes=read("nodes", nodes),
+        zones=read("zones", zones),
+        min_ready=read("min_ready", min_ready),
+        protect=tuple(protect),
+        opt_in=tuple(opt_in),
+        budget=None,
+    )
 
 
 def experiment(what: Experiment | Callable[..., Experiment]) -> Callable[[F], F]:

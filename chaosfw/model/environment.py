@@ -33,6 +33,10 @@ class Limits(Noun, frozen=True, kw_only=True):
     """Largest planned share of the SLO window's error budget that one run may cost."""
     protect: tuple[str, ...] = ("chaos=never",)
     """Label selectors; whatever matches is never hit."""
+    opt_in: tuple[str, ...] = ()
+    """Label selectors; where there are any, only what matches one is hit: itself, its workload, or its namespace."""
+    min_ready: float | int | None = None
+    """Pods of each workload that is hit which have to stay ready."""
 
 
 class Identity(Noun, frozen=True, kw_only=True):
@@ -60,5 +64,9 @@ class Environment(Noun, frozen=True, kw_only=True):
     """Directory of this environment's ledger and lock."""
     accept_manual_heal: str = ""
     """Why a real environment is used although nothing outside this host would heal it; printed in the report."""
+    hours: tuple[str, ...] = ()
+    """When it may be broken: ``mon-fri 09:00-17:00 Europe/Berlin``. Empty: always."""
+    suppress: dict[str, str] = {}
+    """Guards that are not asked here, and why: the verdict's sentence shows it."""
     profile: str = ""
     """Time profile of a sandbox, printed wherever its figures are."""

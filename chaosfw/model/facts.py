@@ -13,6 +13,23 @@ class PodFacts(Noun, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     workload: str = ""
     ready: bool = False
+    ours: str = ""
+    """What of ours it is: ``the process that runs the experiment``, ``a reaper``; empty for everybody else's."""
+
+
+class WorkloadFacts(Noun, frozen=True, kw_only=True):
+    """A Deployment or StatefulSet. ``name``: ``deployment shop/myapp``."""
+
+    name: str
+    wanted: int
+    ready: int
+    rolling: bool = False
+    """A change of it is not rolled out yet."""
+    labels: dict[str, str] = {}
+    scaled_by: str = ""
+    """The autoscaler that decides how many replicas there are."""
+    delivered_by: str = ""
+    """Who keeps it as declared elsewhere: Argo CD, Flux."""
 
 
 class NodeFacts(Noun, frozen=True, kw_only=True):
@@ -41,13 +58,23 @@ class EndpointFacts(Noun, frozen=True, kw_only=True):
 
 
 class Facts(Noun, frozen=True, kw_only=True):
-    """``marks``: marks of faults that are on objects already."""
+    """``marks``: marks of faults that are on objects already. ``now``: seconds since the epoch."""
 
     identity: Identity = Identity()
     pods: tuple[PodFacts, ...] = ()
     nodes: tuple[NodeFacts, ...] = ()
     budgets: tuple[BudgetFacts, ...] = ()
     marks: tuple[str, ...] = ()
+    workloads: tuple[WorkloadFacts, ...] = ()
+    namespaces: dict[str, dict[str, str]] = {}
+    """Their labels."""
+    others: tuple[str, ...] = ()
+    """Chaos of other tools that is running."""
+    lacking: tuple[str, ...] = ()
+    """What these credentials may not do, of all that breaking and putting back needs: ``patch nodes``."""
+    now: float = 0.0
+    clock_ahead: float = 0.0
+    """Seconds by which the API server's clock is ahead of ours."""
 
     @property
     def zones(self) -> tuple[str, ...]:

@@ -8,13 +8,15 @@ Adding a guard: one function here, one entry in ``GUARDS``, one paragraph in ``d
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import urlsplit
 
 from chaosfw.model.environment import Limits, Target
-from chaosfw.model.facts import BudgetFacts, Facts, NodeFacts, PodFacts
+from chaosfw.model.facts import BudgetFacts, Facts, NodeFacts
 from chaosfw.model.fault import Bound
 from chaosfw.model.plan import Plan, Refusal
+from chaosfw.planning import standing
+from chaosfw.planning.aimed import at_most, by_workload, hit_of, limit_words, targets
 from chaosfw.planning.namespaces import named, words
 
 Guard = Callable[[Plan, Facts, Limits], Iterator[Refusal]]
@@ -86,7 +88,7 @@ def namespaces(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
     there = plan.environment.namespaces
     declared = set(there.values())
     allowed = words(there) or "all but kube-*"
-    for target in (one for one in _targets(plan) if one.namespace):
+    for target in (one for one in targets(plan) if one.namespace):
         foreign = target.namespace not in declared if declared else target.namespace.startswith("kube-")
         if foreign and not _is_bystander(plan, target):
             yield Refusal(slug="namespaces", sentence=f"{target} is outside the declared namespaces (allowed: {allowed})")
@@ -101,7 +103,7 @@ def namespaces(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
 def protected(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
     """Nothing that carries a protected label is hit."""
     labels = {pod.target.uid: pod.labels for pod in facts.pods} | {node.target.uid: node.labels for node in facts.nodes}
-    for target in _targets(plan):
+    for target in targets(plan):
         for selector in limits.protect:
             key, _, value = selector.partition("=")
             carried = labels.get(target.uid, {})
@@ -113,11 +115,11 @@ def too_many_pods(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]
     """Share or count of a workload's pods that may be hit."""
     if limits.pods is None:
         return
-    for workload, pods in _by_workload(facts).items():
-        count = _hit_of(plan, {pod.target.uid for pod in pods})
-        allowed = _allowed(limits.pods, len(pods))
+    for workload, pods in by_workload(facts).items():
+        count = hit_of(plan, {pod.target.uid for pod in pods})
+        allowed = at_most(limits.pods, len(pods))
         if count > allowed and not _loses_nodes(plan):
-            sentence = f"{count} of {len(pods)} pods of {workload} would be hit, allowed: {_limit_words(limits.pods, allowed)}"
+            sentence = f"{count} of {len(pods)} pods of {workload} would be hit, allowed: {limit_words(limits.pods, allowed)}"
             yield Refusal(slug="limits.pods", sentence=sentence)
 
 
@@ -126,11 +128,11 @@ def too_many_nodes(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal
     if limits.nodes is None:
         return
     lost = set(_nodes_of_lost_zones(plan, facts))
-    hit = {target.name for target in _targets(plan, "node")} - lost
+    hit = {target.name for target in targets(plan, "node")} - lost
     already = {node.target.name for node in facts.nodes if not (node.ready and node.schedulable)} - lost - hit
-    if hit and len(hit) + len(already) > (allowed := _allowed(limits.nodes, len(facts.nodes))):
+    if hit and len(hit) + len(already) > (allowed := at_most(limits.nodes, len(facts.nodes))):
         beside = f" beside {', '.join(sorted(already))}, out already" if already else ""
-        words = _limit_words(limits.nodes, allowed)
+        words = limit_words(limits.nodes, allowed)
         yield Refusal(slug="limits.nodes", sentence=f"{len(hit)} nodes would be hit{beside}, allowed: {words}")
 
 
@@ -139,10 +141,8 @@ def too_many_zones(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal
     if limits.zones is None:
         return
     lost = _lost_zones(plan, facts)
-    if lost and len(lost) > (allowed := _allowed(limits.zones, len(facts.zones))):
-        yield Refusal(
-            slug="limits.zones", sentence=f"zones {', '.join(lost)} would be lost, allowed: {_limit_words(limits.zones, allowed)}"
-        )
+    if lost and len(lost) > (allowed := at_most(limits.zones, len(facts.zones))):
+        yield Refusal(slug="limits.zones", sentence=f"zones {', '.join(lost)} would be lost, allowed: {limit_words(limits.zones, allowed)}")
     if lost and len(lost) == len(facts.zones):
         yield Refusal(slug="limits.zones", sentence="every zone would be lost: nothing could survive that, so nothing would be learnt")
 
@@ -268,11 +268,27 @@ GUARDS: dict[str, Guard] = {
     "too-few-samples": too_few_samples,
     "limits.budget": too_dear,
     "way-back": unreliable_way_back,
+    "degraded": standing.degraded,
+    "rollout": standing.rollout,
+    "node-not-ready": standing.node_not_ready,
+    "other-chaos": standing.other_chaos,
+    "hours": standing.outside_hours,
+    "limits.min_ready": standing.too_few_left,
+    "opt-in": standing.not_opted_in,
+    "rights": standing.lacking_rights,
+    "owners": standing.owned_by_others,
+    "clock": standing.clock,
+    "ourselves": standing.ourselves,
 }
+NEVER_SUPPRESSED = ("no-claims", "no-way-back", "two-faults", "identity", "namespaces", "marked", "no-load", "no-slo")
+"""Guards without which a verdict could be wrong, or nobody could put things back."""
 
 
-def _targets(plan: Plan, kind: str = "") -> list[Target]:
-    return [target for bound in plan.bound for target in bound.targets if not kind or target.kind == kind]
+def suppressed(found: Iterable[Refusal], plan: Plan) -> tuple[tuple[Refusal, ...], tuple[str, ...]]:
+    """What still refuses, and which guards did not because the environment's settings say so, with the reason: ``degraded: known``."""
+    reasons = plan.environment.suppress
+    silenced = {one.slug for one in found if one.slug in reasons and one.slug not in NEVER_SUPPRESSED}
+    return tuple(one for one in found if one.slug not in silenced), tuple(f"{slug}: {reasons[slug]}" for slug in sorted(silenced))
 
 
 def _kills(bound: Bound) -> bool:
@@ -289,27 +305,6 @@ def _evicts(bound: Bound) -> bool:
     return not _kills(bound) and bound.hits is None
 
 
-def _hit_of(plan: Plan, pods: set[str]) -> int:
-    """How many of these pods would be hit at most: a fault that hits some of its targets may hit others than the next one does."""
-    every: set[str] = set()
-    some = 0
-    for bound in plan.bound:
-        named = {target.uid for target in bound.targets if target.kind == "pod"} & pods
-        if bound.hits is None or bound.hits >= len(bound.targets):
-            every |= named
-        else:
-            some += min(bound.hits, len(named))
-    return min(len(pods), len(every) + some)
-
-
-def _by_workload(facts: Facts) -> dict[str, list[PodFacts]]:
-    grouped: dict[str, list[PodFacts]] = {}
-    for pod in facts.pods:
-        if pod.workload:
-            grouped.setdefault(pod.workload, []).append(pod)
-    return grouped
-
-
 def _loses_nodes(plan: Plan) -> bool:
     """Whether pods are hit only because their node is: then nodes and zones are what is limited."""
     return all(any(target.kind == "node" for target in bound.targets) for bound in plan.bound)
@@ -321,7 +316,7 @@ def _is_bystander(plan: Plan, target: Target) -> bool:
 
 
 def _lost_zones(plan: Plan, facts: Facts) -> list[str]:
-    hit = {target.name for target in _targets(plan, "node")}
+    hit = {target.name for target in targets(plan, "node")}
     zones: dict[str, list[NodeFacts]] = {}
     for node in facts.nodes:
         zones.setdefault(node.target.zone, []).append(node)
@@ -337,17 +332,6 @@ def _aims_at_zone(plan: Plan, zone: str) -> bool:
 def _nodes_of_lost_zones(plan: Plan, facts: Facts) -> list[str]:
     lost = _lost_zones(plan, facts)
     return [node.target.name for node in facts.nodes if node.target.zone in lost]
-
-
-def _allowed(limit: float | int, there: int) -> int:
-    """A count as it is; a share rounded down, but never below one where the share is above nothing."""
-    if isinstance(limit, int):
-        return limit
-    return max(1 if limit > 0 else 0, math.floor(limit * there + 1e-9))
-
-
-def _limit_words(limit: float | int, allowed: int) -> str:
-    return str(limit) if isinstance(limit, int) else f"{limit * 100:g} % = {allowed}"
 
 
 def _heals_itself(plan: Plan) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import pytest
 
@@ -11,7 +12,7 @@ from chaosfw.faults import kubernetes
 from chaosfw.model.activity import Action, Hypothesis, Probe, PythonProvider
 from chaosfw.model.environment import Environment, Identity, Limits, Target
 from chaosfw.model.experiment import Experiment
-from chaosfw.model.facts import BudgetFacts, Facts, NodeFacts, PodFacts
+from chaosfw.model.facts import BudgetFacts, Facts, NodeFacts, PodFacts, WorkloadFacts
 from chaosfw.model.fault import Bound, Undo
 from chaosfw.model.load import Load
 from chaosfw.model.plan import Plan, Refusal
@@ -96,6 +97,15 @@ DEAR = but(LOADED, costs_at_most=0.01)
 CHEAP = but(DEAR, slo=SLO(name="s", availability=0.999))
 EVERY_NODE = tuple(bound(node, WEB_A, name=f"lose {node.zone}", fault="zone.drain/1") for node in NODES)
 
+WEB = WorkloadFacts(name="deployment shop/web", wanted=3, ready=3)
+DEPLOYMENT = Target(kind="deployment", name="web", namespace="shop", uid="d-web")
+SCALED = but(bound(DEPLOYMENT, name="scale", fault="kubernetes.scale/1"), undo=(undo(DEPLOYMENT, fault="kubernetes.scale/1"),))
+HPA = "HorizontalPodAutoscaler shop/web"
+OPT_IN = Limits(opt_in=("chaos=yes",))
+OURS = tuple(but(pod, ours="of chaosfw") if pod.target == WEB_A else pod for pod in GOOD.facts.pods)
+AT_WORK = but(SANDBOX, hours=("mon-fri 09:00-17:00 Europe/Berlin",))
+SUNDAY = datetime(2026, 11, 22, 9, 0, tzinfo=UTC).timestamp()
+
 REFUSED: list[tuple[str, str, Case]] = [
     ("no-claims", "neither a hypothesis nor an objective", Case(experiment=Experiment(title="t"))),
     ("no-way-back", "'break' has no undo", Case(bound=(but(bound(NODE_A), undo=()),))),
@@ -154,6 +164,23 @@ REFUSED: list[tuple[str, str, Case]] = [
     ("too-few-samples", "stable recovery needs 100 requests", Case(experiment=but(LOADED, load=Load(endpoint="web", rate=1.0)))),
     ("limits.budget", "the planned price is 9 % of the error budget, allowed: 5 %", Case(price=0.09)),
     ("way-back", "nothing outside this host would heal", Case(environment=real(accept_manual_heal=""), bound=(bound(NODE_A),))),
+    ("degraded", "deployment shop/web is degraded already: 2 of 3 pods ready", Case(facts=GOOD.changed(workloads=(but(WEB, ready=2),)))),
+    ("rollout", "deployment shop/web is being rolled out", Case(facts=GOOD.changed(workloads=(but(WEB, rolling=True),)))),
+    ("rollout", "is being rolled out", Case(bound=(SCALED,), facts=GOOD.changed(pods=(), workloads=(but(WEB, rolling=True),)))),
+    ("node-not-ready", "node node-b in b is not Ready", Case(bound=(bound(NODE_B),), facts=GOOD.changed(nodes=GONE))),
+    ("node-not-ready", "node node-b in b is not Ready", Case(bound=(kill(PODS[1]),), facts=GOOD.changed(nodes=GONE))),
+    ("other-chaos", "other chaos is running: Litmus", Case(facts=GOOD.changed(others=("Litmus ChaosEngine shop/pods",)))),
+    ("hours", "would not lie within the hours of e (mon-fri", Case(environment=AT_WORK, facts=GOOD.changed(now=SUNDAY))),
+    ("limits.min_ready", "2 ready pods of deployment shop/web would be left, at least 3", Case(limits=Limits(min_ready=3))),
+    ("limits.min_ready", "2 ready pods", Case(limits=Limits(min_ready=0.9))),
+    ("opt-in", "pod shop/web-a in a does not carry any of chaos=yes", Case(limits=OPT_IN)),
+    ("opt-in", "node node-a in a does not carry", Case(limits=OPT_IN, bound=(bound(NODE_A),))),
+    ("rights", "these credentials may not patch nodes", Case(facts=GOOD.changed(lacking=("patch nodes",)))),
+    ("owners", "HorizontalPodAutoscaler shop/web decides", Case(bound=(SCALED,), facts=GOOD.changed(workloads=(but(WEB, scaled_by=HPA),)))),
+    ("owners", "kept as declared by Flux", Case(bound=(SCALED,), facts=GOOD.changed(workloads=(but(WEB, delivered_by="Flux"),)))),
+    ("clock", "the API server's clock is 31 s behind ours", Case(facts=GOOD.changed(clock_ahead=-31.0))),
+    ("ourselves", "is of chaosfw, and would be hit", Case(facts=GOOD.changed(pods=OURS))),
+    ("ourselves", "is of chaosfw, and would be hit", Case(facts=GOOD.changed(pods=OURS), bound=(bound(NODE_A),))),
 ]
 
 PASSED: list[tuple[str, Case]] = [
@@ -189,6 +216,22 @@ PASSED: list[tuple[str, Case]] = [
     ("limits.budget", Case(price=0.9, limits=Limits(budget=None))),
     ("way-back", Case(environment=real(), bound=(bound(NODE_A),))),
     ("way-back", Case(environment=real(accept_manual_heal=""))),
+    ("degraded", Case(facts=GOOD.changed(workloads=(WEB, but(WEB, name="deployment shop/other", ready=1))))),
+    ("degraded", Case(facts=GOOD.changed(workloads=(but(WEB, ready=0),)))),
+    ("degraded", Case(facts=GOOD.changed(workloads=(but(WEB, ready=2, rolling=True),)))),
+    ("rollout", Case(facts=GOOD.changed(workloads=(but(WEB, name="deployment shop/other", rolling=True),)))),
+    ("node-not-ready", Case(facts=GOOD.changed(nodes=GONE))),
+    ("other-chaos", GOOD),
+    ("hours", Case(environment=AT_WORK, facts=GOOD.changed(now=SUNDAY + 86_400))),
+    ("hours", Case(facts=GOOD.changed(now=SUNDAY))),
+    ("limits.min_ready", Case(limits=Limits(min_ready=2))),
+    ("opt-in", Case(limits=Limits(opt_in=("nothing", "app=web")))),
+    ("opt-in", Case(limits=OPT_IN, facts=GOOD.changed(workloads=(but(WEB, labels={"chaos": "yes"}),)))),
+    ("opt-in", Case(limits=OPT_IN, facts=GOOD.changed(namespaces={"shop": {"chaos": "yes"}}))),
+    ("rights", GOOD),
+    ("owners", Case(facts=GOOD.changed(workloads=(but(WEB, delivered_by="Flux", scaled_by=HPA),)))),
+    ("clock", Case(facts=GOOD.changed(clock_ahead=1.9))),
+    ("ourselves", Case(facts=GOOD.changed(pods=OURS), bound=(kill(PODS[1]),))),
 ]
 
 
@@ -255,3 +298,21 @@ def test_what_variables_and_flags_narrow_to_is_asked_beside_the_environment() ->
 
     assert "limits.pods" not in [one.slug for one in Case(bound=two, limits=Limits(pods=2)).refused()]
     assert "limits.pods" in [one.slug for one in Case(bound=two, limits=Limits(pods=2), environment=beside).refused()]
+
+
+def test_what_the_environment_suppresses_passes_with_its_reason() -> None:
+    case = Case(environment=but(SANDBOX, suppress={"degraded": "known since Monday", "hours": "never said"}), facts=DEGRADED)
+
+    left, silenced = guards.suppressed(case.refused(), case.plan())
+
+    assert (left, silenced) == ((), ("degraded: known since Monday",))
+
+
+@pytest.mark.parametrize("slug", guards.NEVER_SUPPRESSED)
+def test_without_these_a_verdict_could_lie_so_they_always_refuse(slug: str) -> None:
+    refusal = Refusal(slug=slug, sentence="no")
+
+    assert guards.suppressed([refusal], Case(environment=but(SANDBOX, suppress={slug: "because"})).plan()) == ((refusal,), ())
+
+
+DEGRADED = GOOD.changed(workloads=(but(WEB, ready=1),))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
+from chaosfw.planning.hours import DAYS
 from tests.plugin.conftest import SETTINGS, Workspace
 
 TWO = """
@@ -48,3 +50,19 @@ def test_other_targets_are_another_plan_and_the_same_intent(workspace: Workspace
     assert plan != another
     assert refused.code == 11, refused.output
     assert ran.code == 0, ran.output
+
+
+def test_a_suppressed_guard_is_in_the_verdict_and_an_unknown_one_is_refused(workspace: Workspace) -> None:
+    workspace.experiments(TWO)
+    another_day = DAYS[(datetime.now(tz=UTC).weekday() + 3) % 7]
+    never = f'hours = ["{another_day} 09:00-10:00 UTC"]\n'
+    workspace.write("pyproject.toml", SETTINGS + never + 'suppress = { "hours" = "a test runs at any time" }\n')
+    ran = workspace.run("-k", "test_one")
+    assert ran.code == 0, ran.output
+    (line,) = ran.day()["runs"]
+    assert line["sentence"].endswith("; switched off by hand: hours: a test runs at any time")
+
+    workspace.write("pyproject.toml", SETTINGS + 'suppress = { "marked" = "let me" }\n')
+    refused = workspace.run("-k", "test_one")
+    assert refused.code == 11
+    assert "environments.sandbox.suppress: 'marked' can not be suppressed" in refused.output

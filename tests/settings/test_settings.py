@@ -115,7 +115,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
 
     assert found == (
         "unknown enviroment: did you mean 'environment'? Known: environment, defaults, limits, environments, reports, seed, lock_timeout",
-        "unknown limits.pod: did you mean 'pods'? Known: pods, nodes, zones, budget, protect",
+        "unknown limits.pod: did you mean 'pods'? Known: pods, nodes, zones, budget, protect, opt_in, min_ready",
         "limits.pods is 'lots': a share such as '97%' was expected",
         "limits.budget is '500%': a share lies between 0% and 100%",
         "limits.protect is 'chaos=never': list was expected",

@@ -114,6 +114,14 @@ class Cluster:
                 return None
             raise
 
+    def date(self) -> str:
+        """The time that the server says it is, as HTTP writes it; empty where it does not say."""
+        try:
+            answer = self._pool.request("GET", f"{self.server}/version", headers=self._authorization(), timeout=TIMEOUT, retries=False)
+        except (urllib3.exceptions.HTTPError, OSError) as trouble:
+            raise EnvironmentTrouble(f"GET /version: the API server at {self.server} does not answer: {trouble}") from trouble
+        return str(answer.headers.get("Date", ""))
+
     def patch(self, path: str, body: Json) -> Object:
         """A merge patch; with ``metadata.resourceVersion`` in it a compare-and-swap (409 when it moved)."""
         return self._send("PATCH", path, body=body, content="application/merge-patch+json")

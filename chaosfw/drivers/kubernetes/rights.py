@@ -1,0 +1,61 @@
+"""
+What each kind has to be allowed to do, to break and to put back, and which of it these credentials may not: asked of the API server
+(SelfSubjectAccessReview) before anything is broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from chaosfw.drivers.kubernetes.cluster import Answered, Cluster
+from chaosfw.model.fault import Bound
+
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+Need = tuple[str, str, str]
+"""Verb, API group, resource with its subresource."""
+
+_NODE: tuple[Need, ...] = (("get", "", "nodes"), ("patch", "", "nodes"))
+_EVICT: tuple[Need, ...] = (("create", "", "pods/eviction"),)
+_APPS: tuple[Need, ...] = tuple((verb, "apps", kinds) for kinds in ("deployments", "statefulsets") for verb in ("get", "patch"))
+NEEDS: dict[str, tuple[Need, ...]] = {
+    "kubernetes.kill/1": (("delete", "", "pods"),),
+    "kubernetes.cordon/1": _NODE,
+    "kubernetes.taint/1": _NODE,
+    "kubernetes.drain/1": _NODE + _EVICT,
+    "zone.drain/1": _NODE + _EVICT,
+    "kubernetes.scale/1": _APPS,
+    "kubernetes.image/1": _APPS,
+    "kubernetes.rollout-restart/1": _APPS,
+    "kubernetes.selector/1": (("get", "", "services"), ("patch", "", "services")),
+}
+"""By kind of fault; asked in the namespaces of those targets that are of the resource."""
+
+
+def lacking(cluster: Cluster, bounds: Iterable[Bound]) -> tuple[str, ...]:
+    """What may not be done, in words, each once: ``patch nodes``, ``delete pods in shop``."""
+    asked = dict.fromkeys(need for bound in bounds for need in _needs(bound))
+    return tuple(_words(*need) for need in asked if not _may(cluster, *need))
+
+
+def _needs(bound: Bound) -> Iterable[tuple[str, str, str, str]]:
+    for verb, group, resource in NEEDS.get(bound.fault, ()):
+        nouns = dict.fromkeys((target.kind, target.namespace) for target in bound.targets)
+        for kind, namespace in nouns:
+            if resource.partition("/")[0] == f"{kind}s":
+                yield verb, group, resource, namespace
+
+
+def _may(cluster: Cluster, verb: str, group: str, resource: str, namespace: str) -> bool:
+    name, _, subresource = resource.partition("/")
+    attributes = {"verb": verb, "group": group, "resource": name, "subresource": subresource, "namespace": namespace}
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}}
+    try:
+        return bool(cluster.post(REVIEWS, review).get("status", {}).get("allowed"))
+    except Answered as answer:
+        if answer.code == 404:
+            return True  # a server without authorization allows everything
+        raise
+
+
+def _words(verb: str, group: str, resource: str, namespace: str) -> str:
+    return f"{verb} {resource}{f'.{group}' if group else ''}" + (f" in {namespace}" if namespace else "")
