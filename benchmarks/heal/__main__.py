@@ -19,12 +19,12 @@ def main() -> int:
     given = _arguments()
     lane = Lane()
     parts: dict[str, Callable[[], Iterator[Killed]]] = {
-        "points": lambda: _points(lane, given.points, given.seed),
-        "others": lambda: _each(lane, deaths.of_others),
+        "points": lambda: _points(lane, given.faults, given.points, given.seed),
+        "others": lambda: _each(lane, given.faults, deaths.of_others),
         "disk": lambda: deaths.with_full_disk(lane, "zone", deaths.durable_writes(lane, "zone")),
         "healers": lambda: deaths.of_healers(lane, "drain", deaths.points_of_healers(lane, "drain")),
         "persons": lambda: deaths.of_persons(lane, "drain"),
-        "random": lambda: deaths.at_random(lane, list(FAULTS), given.times, seed=given.seed),
+        "random": lambda: deaths.at_random(lane, given.faults, given.times, seed=given.seed),
     }
     print(machine() + "\n")
     rows: list[str] = []
@@ -73,15 +73,15 @@ def _ledger(lane: Lane) -> tuple[str, int]:
     return row + f"   (cut at each of {truncated.size(lane.cluster)} bytes)", residue + left
 
 
-def _points(lane: Lane, most: int, seed: int) -> Iterator[Killed]:
-    for fault in FAULTS:
+def _points(lane: Lane, faults: Sequence[str], most: int, seed: int) -> Iterator[Killed]:
+    for fault in faults:
         found = deaths.points_of(lane, fault)
         chosen = sorted(random.Random(seed).sample(range(len(found)), min(most, len(found))) if most else range(len(found)))
         yield from deaths.at_points(lane, fault, [found[number] for number in chosen])
 
 
-def _each(lane: Lane, part: Callable[[Lane, str], Iterator[Killed]]) -> Iterator[Killed]:
-    for fault in FAULTS:
+def _each(lane: Lane, faults: Sequence[str], part: Callable[[Lane, str], Iterator[Killed]]) -> Iterator[Killed]:
+    for fault in faults:
         yield from part(lane, fault)
 
 
@@ -90,6 +90,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("parts", nargs="*", help="points, others, disk, healers, persons, random, ledger; all of them without")
     parser.add_argument("--times", type=int, default=1000, help="random deaths")
     parser.add_argument("--points", type=int, default=0, help="how many points a fault, drawn at random; 0: all")
+    parser.add_argument("--faults", nargs="+", choices=list(FAULTS), default=list(FAULTS), help="only these, in the parts that take each")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 

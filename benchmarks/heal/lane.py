@@ -64,6 +64,8 @@ FAULTS = {
     "taint": "k8s.taint(hosting=web)",
     "selector": 'k8s.break_selector("myapp", namespace="shop")',
     "image": 'k8s.set_image(web, "acme/web:none")',
+    "delete-service": 'k8s.delete("service", "myapp", namespace="shop")',
+    "delete-budget": 'k8s.delete("poddisruptionbudget", "myapp", namespace="shop")',
     "restart": "k8s.rollout_restart(web)",
 }
 """Faults by the name of their test."""

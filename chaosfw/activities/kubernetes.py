@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from chaosfw.drivers.kubernetes import changes, fields, look, nodes
+from chaosfw.drivers.kubernetes import changes, deleted, fields, look, nodes
 from chaosfw.drivers.kubernetes.cluster import here
 from chaosfw.drivers.kubernetes.workloads import RESTARTED
 from chaosfw.timing import SYSTEM, iso
@@ -18,6 +18,7 @@ __all__ = [
     "available_replicas",
     "break_selector",
     "cordon_nodes",
+    "delete_object",
     "drain_nodes",
     "drain_zone",
     "node_is_ready",
@@ -125,3 +126,8 @@ def restart_rollout(name: str, namespace: str = "default", kind: str = "deployme
     path = fields.PATHS[kind].format(name=name, namespace=namespace)
     here().patch(path, {"spec": {"template": {"metadata": {"annotations": {RESTARTED: at}}}}})
     return at
+
+
+def delete_object(kind: str, name: str, namespace: str = "default", uid: str = "") -> bool:
+    """Deletes a Service, ConfigMap, PodDisruptionBudget or NetworkPolicy; False when there was none. With ``uid`` exactly that one."""
+    return deleted.delete(here(), kind=kind, name=name, namespace=namespace, uid=uid)

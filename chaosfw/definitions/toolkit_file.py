@@ -368,6 +368,7 @@ KNOWN = frozenset(
         "chaosfw.activities.kubernetes.break_selector",
         "chaosfw.activities.kubernetes.set_image",
         "chaosfw.activities.kubernetes.restart_rollout",
+        "chaosfw.activities.kubernetes.delete_object",
     }
 )
 """Functions with a way back of their own; a test holds this against the catalogue."""

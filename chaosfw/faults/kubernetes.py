@@ -20,6 +20,7 @@ __all__ = [
     "Workload",
     "break_selector",
     "cordon",
+    "delete",
     "deployment",
     "drain",
     "kill",
@@ -282,6 +283,16 @@ def set_image(what: Workload, image: str, *, container: str = "", timeout: str |
     """
     arguments: dict[str, Json] = {**what.as_json(), "image": image, "container": container}
     return _change("set_image", name or f"set the image of {what.name} to {image}", timeout, arguments)
+
+
+def delete(kind: str, object_name: str, *, namespace: str = "default", timeout: str | float = 30.0, name: str = "") -> Action:
+    """
+    Deletes a ``service``, ``configmap``, ``poddisruptionbudget`` or ``networkpolicy``, and makes it again from its manifest afterwards.
+
+    Other kinds are refused when it is planned: they would not be the same again.
+    """
+    arguments: dict[str, Json] = {"kind": kind, "name": object_name, "namespace": namespace}
+    return _change("delete_object", name or f"delete {kind} {object_name}", timeout, arguments)
 
 
 def rollout_restart(what: Workload, *, timeout: str | float = 30.0, name: str = "") -> Action:

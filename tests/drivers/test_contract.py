@@ -16,7 +16,8 @@ import pytest
 import chaosfw as cf
 from chaosfw.assembly import catalogue
 from chaosfw.drivers.kubernetes import marks, nodes
-from chaosfw.drivers.kubernetes.cluster import Cluster
+from chaosfw.drivers.kubernetes.cluster import Answered, Cluster
+from chaosfw.drivers.kubernetes.deleted import manifest
 from chaosfw.drivers.toolkit.calls import call
 from chaosfw.errors import DriverError, EnvironmentTrouble, UsageError
 from chaosfw.faults import kubernetes as k8s
@@ -68,6 +69,7 @@ EXAMPLES = {
     "kubernetes.taint/1": Example(make=lambda folder: k8s.taint(zone="zone-a"), undo=("restored",)),
     "kubernetes.selector/1": Example(make=lambda folder: k8s.break_selector("myapp", namespace="shop"), undo=("restored",), loses=False),
     "kubernetes.image/1": Example(make=lambda folder: k8s.set_image(web, "acme/web:none"), undo=("restored",), loses=False),
+    "kubernetes.delete/1": Example(make=lambda folder: k8s.delete("service", "myapp", namespace="shop"), undo=("restored",), loses=False),
     "kubernetes.rollout-restart/1": Example(make=lambda folder: k8s.rollout_restart(web), loses=False),
 }
 KINDS = sorted(EXAMPLES)
@@ -626,3 +628,83 @@ def test_a_paused_rollout_is_not_restarted(cluster: Cluster) -> None:
     with pytest.raises(UsageError, match="is paused: nothing would happen"):
         take(k8s.rollout_restart(web))
     cluster.patch(DEPLOYMENT, {"spec": {"paused": None}})
+
+
+# -- deleted and made again ------------------------------------------------------------------------------------------------
+
+CONFIG, BUDGET = "/api/v1/namespaces/shop/configmaps/myapp", "/apis/policy/v1/namespaces/shop/poddisruptionbudgets/myapp"
+
+
+@pytest.mark.parametrize(("kind", "path"), [("service", SERVICE), ("configmap", CONFIG), ("poddisruptionbudget", BUDGET)])
+def test_an_object_is_made_again_as_it_was(cluster: Cluster, kind: str, path: str) -> None:
+    before = manifest(cluster.get(path))
+    taken = take(k8s.delete(kind, "myapp", namespace="shop"))
+    taken.call()
+    assert cluster.find(path) is None
+
+    assert [one.ending for one in taken.revert()] == ["restored"]
+    assert manifest(cluster.get(path)) == before
+    assert taken.healed() == [True]
+
+
+def test_what_somebody_else_made_again_is_theirs(cluster: Cluster) -> None:
+    taken = take(k8s.delete("configmap", "myapp", namespace="shop"))
+    before = manifest(cluster.get(CONFIG))
+    taken.call()
+    cluster.post("/api/v1/namespaces/shop/configmaps", {**before, "data": {"theirs": "yes"}})
+
+    assert taken.bitten().holds is False
+    assert [one.ending for one in taken.revert()] == ["by-other"]
+    assert cluster.get(CONFIG)["data"] == {"theirs": "yes"}
+    cluster.patch(CONFIG, {"data": {"theirs": None, **before["data"]}})
+
+
+def test_a_late_delete_can_not_land_after_a_heal(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The healer touches what it finds: a delete that was on its way carries the version from before."""
+    taken = take(k8s.delete("configmap", "myapp", namespace="shop"))
+    late: list[tuple[str, object]] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Cluster, "delete", lambda self, path, body=None: late.append((path, body)))
+        taken.call()
+    uid = cluster.get(CONFIG)["metadata"]["uid"]
+
+    assert [one.ending for one in taken.revert(state=UndoState.armed)] == ["never-applied"]
+    with pytest.raises(Answered, match="409"):
+        cluster.delete(*late[0])
+    assert cluster.get(CONFIG)["metadata"]["uid"] == uid
+
+
+def test_a_lost_reply_of_making_it_again_is_resolved_by_reading(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = take(k8s.delete("configmap", "myapp", namespace="shop"))
+    taken.call()
+    real = Cluster.post
+
+    def lost(self: Cluster, path: str, body: object) -> object:
+        real(self, path, body)
+        raise EnvironmentTrouble("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Cluster, "post", lost)
+        with pytest.raises(EnvironmentTrouble):
+            taken.revert()
+    assert taken.healed() == [False]
+
+    assert [one.ending for one in taken.revert()] == ["restored"]
+    assert taken.healed() == [True]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("deployment", "a deployment would not be the same again"), ("secret", "a secret would not"), ("", "a  would not")]
+)
+def test_what_would_not_be_the_same_again_is_not_deleted(cluster: Cluster, kind: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        take(k8s.delete(kind, "myapp", namespace="shop"))
+
+
+def test_what_belongs_to_something_else_is_not_deleted(cluster: Cluster) -> None:
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "myapp", "uid": cluster.get(DEPLOYMENT)["metadata"]["uid"]}
+    for change, words in (({"ownerReferences": [owner]}, "belongs to something else"), ({"finalizers": ["a.b/c"]}, "has finalizers")):
+        cluster.patch(CONFIG, {"metadata": change})
+        with pytest.raises(UsageError, match=words):
+            take(k8s.delete("configmap", "myapp", namespace="shop"))
+        cluster.patch(CONFIG, {"metadata": dict.fromkeys(change)})

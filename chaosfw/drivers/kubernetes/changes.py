@@ -1,14 +1,17 @@
 """
 The fields that faults change, as data: replicas, a taint of ours, a Service's selector, a container's image.
 
-Each is a :class:`~chaosfw.drivers.kubernetes.fields.Field`; the activities give it a value, the kinds in ``workloads`` put it back.
+And what stands behind a Service. Each field is a :class:`~chaosfw.drivers.kubernetes.fields.Field`; the activities give it a value,
+the kinds in ``workloads`` put it back.
 """
 
 from __future__ import annotations
 
-from chaosfw.drivers.kubernetes.cluster import Object
+from chaosfw.drivers.kubernetes import look
+from chaosfw.drivers.kubernetes.cluster import Cluster, Object
 from chaosfw.drivers.kubernetes.fields import Field
 from chaosfw.errors import UsageError
+from chaosfw.model.environment import Target
 from chaosfw.model.struct import Json
 
 NOBODY = "chaosfw.dev/nobody"
@@ -58,6 +61,22 @@ def container(workload: Object, name: str) -> Object:
         names = ", ".join(one["name"] for one in there)
         raise UsageError(f"which container? {name!r} names {len(fitting)} of {len(there)}", hint=f"container= one of {names}")
     return fitting[0]
+
+
+def behind(cluster: Cluster, service: Object) -> tuple[Target, ...]:
+    """The ready pods that a Service selects."""
+    selector = service["spec"].get("selector") or {}
+    query = look.selector_text({"matchLabels": selector})
+    there = look.pods(cluster, namespace=service["metadata"]["namespace"], selector=query) if selector else []
+    zones = look.zones_by_node(cluster)
+    return tuple(look.pod_target(pod, zones) for pod in there if look.is_ready(pod))
+
+
+def offered(cluster: Cluster, service: Target) -> int:
+    """How many endpoints lead from a Service."""
+    query = {"labelSelector": f"kubernetes.io/service-name={service.name}"}
+    slices = cluster.items(f"/apis/discovery.k8s.io/v1/namespaces/{service.namespace}/endpointslices", **query)
+    return sum(len(one.get("endpoints") or []) for one in slices)
 
 
 REPLICAS = Field(read=_replicas, body=lambda thing, value: {"spec": {"replicas": value}}, words=lambda value: f"{value} replicas")

@@ -17,6 +17,7 @@ Need = tuple[str, str, str]
 _NODE: tuple[Need, ...] = (("get", "", "nodes"), ("patch", "", "nodes"))
 _EVICT: tuple[Need, ...] = (("create", "", "pods/eviction"),)
 _APPS: tuple[Need, ...] = tuple((verb, "apps", kinds) for kinds in ("deployments", "statefulsets") for verb in ("get", "patch"))
+_DELETABLE = (("", "services"), ("", "configmaps"), ("policy", "poddisruptionbudgets"), ("networking.k8s.io", "networkpolicies"))
 NEEDS: dict[str, tuple[Need, ...]] = {
     "kubernetes.kill/1": (("delete", "", "pods"),),
     "kubernetes.cordon/1": _NODE,
@@ -26,6 +27,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     "kubernetes.scale/1": _APPS,
     "kubernetes.image/1": _APPS,
     "kubernetes.rollout-restart/1": _APPS,
+    "kubernetes.delete/1": tuple((verb, *one) for one in _DELETABLE for verb in ("get", "delete", "create", "patch")),
     "kubernetes.selector/1": (("get", "", "services"), ("patch", "", "services")),
 }
 """By kind of fault; asked in the namespaces of those targets that are of the resource."""
@@ -41,7 +43,7 @@ def _needs(bound: Bound) -> Iterable[tuple[str, str, str, str]]:
     for verb, group, resource in NEEDS.get(bound.fault, ()):
         nouns = dict.fromkeys((target.kind, target.namespace) for target in bound.targets)
         for kind, namespace in nouns:
-            if resource.partition("/")[0] == f"{kind}s":
+            if resource.partition("/")[0] in (f"{kind}s", f"{kind[:-1]}ies"):
                 yield verb, group, resource, namespace
 
 

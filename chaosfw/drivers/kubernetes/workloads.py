@@ -238,19 +238,13 @@ class Selector(Changed):
         return {**selector, changes.NOBODY: "true"}
 
     def hit(self, cluster: Cluster, action: Action, objects: tuple[Object, ...]) -> tuple[Target, ...]:
-        (service,) = objects
-        selector = look.selector_text({"matchLabels": service["spec"]["selector"]})
-        there = look.pods(cluster, namespace=service["metadata"]["namespace"], selector=selector)
-        zones = look.zones_by_node(cluster)
-        return tuple(look.pod_target(pod, zones) for pod in there if look.is_ready(pod))
+        return changes.behind(cluster, objects[0])
 
     def seen(self, cluster: Cluster, bound: Bound) -> Proof:
         (undo,) = bound.undo
-        query = {"labelSelector": f"kubernetes.io/service-name={undo.subject.name}"}
-        slices = cluster.items(f"/apis/discovery.k8s.io/v1/namespaces/{undo.subject.namespace}/endpointslices", **query)
-        offered = sum(len(one.get("endpoints") or []) for one in slices)
+        left = changes.offered(cluster, undo.subject)
         victims = tuple(target.name for target in bound.targets if target.kind == "pod")
-        return Proof(holds=not offered, what=f"service {undo.subject.name} offers {offered} endpoints", victims=() if offered else victims)
+        return Proof(holds=not left, what=f"service {undo.subject.name} offers {left} endpoints", victims=() if left else victims)
 
 
 class Image(Changed):
