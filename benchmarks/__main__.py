@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import dataplane, fold, import_tax, overhead, prober, sandbox, simulated
+from benchmarks import dataplane, fold, halt, import_tax, overhead, prober, sandbox, simulated
 from benchmarks.table import Row, show
 
 ROWS: dict[str, Callable[[], Iterator[Row]]] = {
@@ -16,6 +16,7 @@ ROWS: dict[str, Callable[[], Iterator[Row]]] = {
     "import_tax": import_tax.rows,
     "sandbox": sandbox.rows,
     "overhead": overhead.rows,
+    "halt": halt.rows,
 }
 TABLES: dict[str, Callable[[], None]] = {"fold": fold.main, "prober": prober.main, "dataplane": dataplane.main}
 

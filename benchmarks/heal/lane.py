@@ -124,14 +124,16 @@ class Observer:
 
     def healed_after(self, instant: float) -> float:
         """Seconds from the instant to the first look from which on nothing was otherwise."""
-        bad = [number for number, (at, what) in enumerate(self.looks) if what and at > instant]
-        return max(0.0, self.looks[bad[-1] + 1][0] - instant) if bad else 0.0
+        before = [look for look in self.looks if look[0] <= instant][-1:]
+        looks = before + [look for look in self.looks if look[0] > instant]
+        bad = [number for number, (_, what) in enumerate(looks) if what]
+        return max(0.0, looks[bad[-1] + 1][0] - instant) if bad else 0.0
 
 
 class Lane:
     """A sandbox, a workspace with one experiment a fault, and the deaths in it."""
 
-    def __init__(self, faults: dict[str, str] | None = None, *, cluster: sandbox.Sandbox | None = None) -> None:
+    def __init__(self, faults: dict[str, str] | None = None, *, cluster: sandbox.Sandbox | None = None, halts: bool = False) -> None:
         manifests = tuple(sorted((ROOT / "deploy" / "shop").glob("*.yaml")))
         self._own = cluster is None
         self.sandbox = cluster or sandbox.start(sandbox.SandboxSpec(manifests=manifests, workdir=ROOT), timeout=60.0)
@@ -139,7 +141,9 @@ class Lane:
         self.folder = Path(tempfile.mkdtemp(prefix="chaosfw-heal-"))
         self.safety = self.sandbox.directory / "safety"
         (self.folder / "experiments").mkdir()
-        (self.folder / "pyproject.toml").write_text(SETTINGS)
+        self.cord = self.folder / "cord"
+        """Where ``halts``, the file whose appearance halts every run."""
+        (self.folder / "pyproject.toml").write_text(SETTINGS + (f'halt = ["file:{self.cord}"]\n' if halts else ""))
         (self.folder / "shop.yaml").touch()
         text = BASE
         for name, fault in (faults or FAULTS).items():
