@@ -26,6 +26,10 @@ TABLE = ("environment", "defaults", "limits", "environments", "reports", "seed",
 ENVIRONMENT = (
     "kind", "manifests", "images", "endpoints", "nodes", "zones", "profile", "context", "server", "kubeconfig", "namespaces", "limits",
     "accept_manual_heal", "identity", "halt", "prometheus", "approval", "hours", "suppress",
+    "state_namespace",
+)  # fmt: skip
+TEXTS = (
+    "context", "server", "kubeconfig", "identity", "accept_manual_heal", "profile", "kind", "prometheus", "approval", "state_namespace",
 )  # fmt: skip
 ENDPOINT = ("url", "service")
 KINDS = ("sandbox", "kubernetes")
@@ -77,6 +81,8 @@ class EnvironmentSettings:
     """What ends a run at once: PromQL that has a result, a URL that does not answer 200, ``file:PATH`` that is there."""
     prometheus: str = ""
     """URL of the Prometheus that PromQL is asked of."""
+    state_namespace: str = "default"
+    """Where in the cluster the undo records of a run are published while it is on."""
     hours: tuple[str, ...] = ()
     """When it may be broken: ``mon-fri 09:00-17:00 Europe/Berlin``; empty: always."""
     suppress: Mapping[str, str] = field(default_factory=dict)
@@ -310,7 +316,18 @@ def _environment(name: str, given: Any, limits: Limits, problems: list[str]) -> 
         return EnvironmentSettings(name=name)
     _unknown(given, ENVIRONMENT, f"{prefix}.", problems)
     made: dict[str, Any] = {}
-    for key in ("context", "server", "kubeconfig", "identity", "accept_manual_heal", "profile", "kind", "prometheus", "approval"):
+    for key in (
+        "context",
+        "server",
+        "kubeconfig",
+        "identity",
+        "accept_manual_heal",
+        "profile",
+        "kind",
+        "prometheus",
+        "approval",
+        "state_namespace",
+    ):
         if key in given:
             made[key] = _typed(given[key], str, f"{prefix}.{key}", problems)
     for key in ("manifests", "zones", "halt", "hours"):

@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 
 import msgspec
 
-from chaosfw.drivers.kubernetes import look, rights, standing
+from chaosfw.drivers.kubernetes import look, published, rights, standing
 from chaosfw.drivers.kubernetes.audit import KubernetesAuditor
 from chaosfw.drivers.kubernetes.cluster import here
 from chaosfw.drivers.kubernetes.cordon import Cordon, Drain, ZoneDrain
@@ -109,6 +109,21 @@ def _lacking(kind: str, data: Json) -> Json:
     return list(rights.lacking(here(), msgspec.convert(data, list[Bound])))
 
 
+def _publish(kind: str, data: Json) -> Json:
+    undos = msgspec.convert(data["undos"], list[Undo])
+    published.publish(here(), run=data["run"], namespace=data["namespace"], undos=undos)
+    return None
+
+
+def _withdraw(kind: str, data: Json) -> Json:
+    published.withdraw(here(), run=data["run"], namespace=data["namespace"])
+    return None
+
+
+def _published(kind: str, data: Json) -> Json:
+    return [to_json(record) for record in published.records(here(), namespace=data["namespace"])]
+
+
 def _see(kind: str, data: Json) -> Json:
     """What the cluster was seen to do since a cursor; the first look starts the watches and has nothing to tell."""
     cursor, told = _sights(os.environ.get("KUBECONFIG", "")).since(int(data["since"]))
@@ -139,6 +154,9 @@ _VERBS: dict[str, Callable[[str, Json], Json]] = {
     "snapshot": _snapshot,
     "facts": _facts,
     "lacking": _lacking,
+    "publish": _publish,
+    "withdraw": _withdraw,
+    "published": _published,
     "see": _see,
     "serving": _serving,
     "identity": _ping,

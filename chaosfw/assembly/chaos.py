@@ -132,6 +132,7 @@ class Chaos:
     """The signal that ended the run, if one did."""
     _ready: tuple[EndpointFacts, ...] = ()
     """The endpoints of the load's Service as they were when planned."""
+    _published: bool = False
     _suppressed: tuple[str, ...] = ()
     """Guards that would have refused and were not asked, each with its reason."""
     _load_groups: list[int] = field(default_factory=list)
@@ -309,6 +310,10 @@ class Chaos:
         self._folder.write_line(unended(self.id, self._folder.name, self.experiment.title, self.test))
         world = self.session.caller.kind("", "snapshot", to_json(self.plan.environment), timeout=LOOK)
         self.session.ledger.snapshot(self.id, world)
+        if undos := [to_json(undo) for bound in self.plan.bound for undo in bound.undo if self.plan.environment.kubeconfig]:
+            asked = {"run": self.id, "namespace": self.plan.environment.state_namespace, "undos": undos}
+            self.session.caller.kind("", "publish", asked, timeout=LOOK)
+            self._published = True
 
     def _refuse(self, reasons: Sequence[Refusal], *, blocked: str = "") -> NoReturn:
         """Writes the refusal into the game day, then raises it."""
@@ -464,9 +469,20 @@ class Chaos:
         self._folder.write_record(record)
         self._folder.write_line(run_line(record, self._folder.name, self.test))
         self._block_others(record)
-        if record.judgement.safety is Safety.clean and self.session.ledger is not None:
-            self.session.ledger.forget(self.id)
+        if record.judgement.safety is Safety.clean:
+            self._forget()
         return record
+
+    def _forget(self) -> None:
+        """Nothing is open and nothing is left: what was kept for a healer goes."""
+        assert self.session.ledger is not None and self.plan is not None
+        if self._published:
+            asked = {"run": self.id, "namespace": self.plan.environment.state_namespace}
+            try:
+                self.session.healer().kind("", "withdraw", asked, timeout=LOOK)
+            except ChaosfwError as trouble:
+                self.session.say(f"the published undo records of {self.id} are still there: {trouble.message}")
+        self.session.ledger.forget(self.id)
 
     def _never_ran(self, message: str) -> Record:
         """The body never called ``chaos.run()``: nothing was changed, nothing is proven."""
@@ -486,7 +502,7 @@ class Chaos:
         record = judged(record, final=True)
         self._folder.write_record(record)
         self._folder.write_line(run_line(record, self._folder.name, self.test))
-        self.session.ledger.forget(self.id)
+        self._forget()
         return record
 
     def _audited(self) -> e.Audited:

@@ -86,6 +86,7 @@ def _put_back(command: argparse.ArgumentParser, run: Command) -> None:
     if run is putting_back.heal:
         command.add_argument("--dry-run", action="store_true", help="only show what is open")
         command.add_argument("--run", dest="whose", default="", metavar="RUN", help="only records of runs whose id begins so")
+        command.add_argument("--from-target", action="store_true", help="also what only the target knows: published records and marks")
         command.add_argument("--by-hand", metavar="RECORD", help="close one record, because you have put it back yourself")
     command.set_defaults(run=run)
 

@@ -6,9 +6,11 @@ import argparse
 import getpass
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import msgspec
 
 from chaosfw.assembly.environments import AnyPlace, open_place
 from chaosfw.errors import UsageError
@@ -35,10 +37,12 @@ def heal(given: argparse.Namespace) -> int:
         ledger = LedgerFile(state)
         for _, note in watchdog.notes(state):
             print(note)
-        before = tuple(record for record in ledger.open() if record.undo.run.startswith(given.whose))
+        found = _on_target(place, ledger) if given.from_target or not ledger.open() else ()
+        if given.from_target and not given.dry_run:
+            ledger.adopt(found)
+        before = _wanted((*ledger.open(), *(found if given.dry_run else ())), given.whose)
         if not before:
-            print(f"nothing to put back on {place.environment.name}" + (f" of {given.whose}" if given.whose else ""))
-            return 0
+            return _nothing(place, _wanted(found, given.whose), given.whose)
         for record in before:
             print(f"open: {record.undo.subject} ({record.undo.fault}, {record.state}), record {record.undo.id} of run {record.undo.run}")
         if given.dry_run:
@@ -49,18 +53,48 @@ def heal(given: argparse.Namespace) -> int:
         try:
             if given.by_hand is not None:
                 return _closed_by_hand(ledger, given.by_hand)
-            fence.fence_the_dead(state, kill_marked=lambda token: kill_marked(token, clock=SYSTEM))
-            with _executor(place) as caller:
-                left = put_back(
-                    ledger=ledger, caller=caller, clock=SYSTEM, epoch=held.epoch, by="chaosfw heal", told=_say, runs=given.whose
-                )
-            if not left:
-                for run in {record.undo.run for record in before}:
-                    ledger.forget(run)
+            left = _healed(place, ledger, before, given.whose, epoch=held.epoch)
         finally:
             held.release()
         print("everything is put back" if not left else f"{left} record(s) still open")
         return LEFT if left else 0
+
+
+def _healed(place: AnyPlace, ledger: LedgerFile, before: Sequence[UndoRecord], whose: str, *, epoch: int) -> int:
+    """How many are still open; what was kept for the runs that are done is taken away."""
+    fence.fence_the_dead(Path(place.environment.state), kill_marked=lambda token: kill_marked(token, clock=SYSTEM))
+    with _executor(place) as caller:
+        left = put_back(ledger=ledger, caller=caller, clock=SYSTEM, epoch=epoch, by="chaosfw heal", told=_say, runs=whose)
+        for run in {record.undo.run for record in before} - {record.undo.run for record in ledger.open()}:
+            watchdog.withdraw(caller, place.environment, run)
+            ledger.forget(run)
+    return left
+
+
+def _wanted(records: Sequence[UndoRecord], whose: str) -> tuple[UndoRecord, ...]:
+    return tuple(record for record in records if record.undo.run.startswith(whose))
+
+
+def _nothing(place: AnyPlace, found: Sequence[UndoRecord], whose: str) -> int:
+    """The local ledger has nothing to put back; the target itself may."""
+    for record in found:
+        print(f"on the target: {record.undo.subject} ({record.undo.fault}), record {record.undo.id} of run {record.undo.run}")
+    if found:
+        print("this machine's ledger knows nothing of it: a run of another machine is on, or died there")
+        print("hint: when you are sure that it is dead: chaosfw heal --from-target")
+        return LEFT
+    print(f"nothing to put back on {place.environment.name}" + (f" of {whose}" if whose else ""))
+    return 0
+
+
+def _on_target(place: AnyPlace, ledger: LedgerFile) -> tuple[UndoRecord, ...]:
+    """What the target itself says is to undo, published or marked, and this ledger does not know."""
+    if not place.environment.kubeconfig:
+        return ()
+    with _executor(place) as caller:
+        answer = caller.kind("", "published", {"namespace": place.environment.state_namespace}, timeout=LOOK)
+    known = {record.undo.id for record in ledger.records()}
+    return tuple(record for record in msgspec.convert(answer, list[UndoRecord]) if record.undo.id not in known)
 
 
 def _closed_by_hand(ledger: LedgerFile, which: str) -> int:

@@ -64,6 +64,8 @@ class Environment(Noun, frozen=True, kw_only=True):
     """Directory of this environment's ledger and lock."""
     accept_manual_heal: str = ""
     """Why a real environment is used although nothing outside this host would heal it; printed in the report."""
+    state_namespace: str = "default"
+    """Namespace of a cluster in which the undo records of a run are published while it is on."""
     hours: tuple[str, ...] = ()
     """When it may be broken: ``mon-fri 09:00-17:00 Europe/Berlin``. Empty: always."""
     suppress: dict[str, str] = {}

@@ -57,6 +57,14 @@ class LedgerFile:
         path = self._directory / f"world-{run}.json"
         return dict(json.loads(path.read_bytes())) if path.exists() else None
 
+    def adopt(self, records: Sequence[UndoRecord]) -> tuple[UndoRecord, ...]:
+        """Takes in records that were found elsewhere and that this ledger does not know; those that it took."""
+        known = {record.undo.id for record in self.records()}
+        fresh = tuple(record for record in records if record.undo.id not in known)
+        if fresh:
+            self._append(fresh)
+        return fresh
+
     def watched(self, runs: str) -> tuple[str, ...]:
         """Runs whose id begins so and which nobody has ended: their snapshot is still there."""
         paths = self._directory.glob("world-*.json")

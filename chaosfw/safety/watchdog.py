@@ -214,10 +214,20 @@ def after_death(
             write_durably(orders.note, text)
         if not left:
             for run in runs:
+                withdraw(caller, orders.environment, run)
                 ledger.forget(run)
         return note
     finally:
         held.release()
+
+
+def withdraw(caller: Caller, environment: Environment, run: str) -> None:
+    """Takes the published undo records of a run away. They are a second copy: one that stays harms nobody, and the next heal takes it."""
+    if environment.kubeconfig:
+        try:
+            caller.kind("", "withdraw", {"run": run, "namespace": environment.state_namespace}, timeout=10.0)
+        except ChaosfwError:
+            return
 
 
 def _own(ledger: LedgerFile, orders: Orders) -> tuple[UndoRecord, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,7 +19,9 @@ from chaosfw.faults import kubernetes as k8s
 from chaosfw.faults import zone
 from chaosfw.model.activity import Action
 from chaosfw.model.fault import UndoState
+from chaosfw.safety.audit import mend
 from tests.drivers.conftest import cordoned, gone, pod_uids, take, until, world
+from tests.sandbox.apiserver.plane import kubectl_path
 
 web = k8s.deployment("myapp", namespace="shop")
 PODS = "/api/v1/namespaces/shop/pods"
@@ -353,27 +357,29 @@ LABEL = "chaosfw.dev/x"
 TAINT = {"key": "ours", "effect": "NoSchedule", "value": "x"}
 
 
+PLANTED = [
+    (NODE, {"spec": {"unschedulable": True}}, {"spec": {"unschedulable": None}}, "node node-1 · spec.unschedulable"),
+    (NODE, {"spec": {"taints": [TAINT]}}, {"spec": {"taints": None}}, "node node-1 · taints"),
+    (NODE, MARK, UNMARK, f"mark node node-1 · {marks.MARK}"),
+    (NODE, {"metadata": {"annotations": {marks.TOUCH: "3"}}}, UNMARK, f"mark node node-1 · {marks.TOUCH}"),
+    (DEPLOYMENT, {"spec": {"replicas": 2}}, {"spec": {"replicas": 3}}, "deployment shop/myapp · spec.replicas"),
+    (SERVICE, {"spec": {"selector": {"x": "y"}}}, {"spec": {"selector": {"x": None}}}, "service shop/myapp · spec.selector"),
+    (SERVICE, MARK, UNMARK, f"mark service shop/myapp · {marks.MARK}"),
+    (
+        NODE,
+        {"metadata": {"labels": {"chaosfw.dev/x": "y"}}},
+        {"metadata": {"labels": {"chaosfw.dev/x": None}}},
+        "mark node node-1 · chaosfw.dev/x",
+    ),
+    (BUDGET, {"spec": {"minAvailable": 0}}, {"spec": {"minAvailable": 2}}, "poddisruptionbudget shop/myapp · spec"),
+    (CONFIG, {"data": {"LOG_LEVEL": "debug"}}, {"data": {"LOG_LEVEL": "info"}}, "configmap shop/myapp · data"),
+    (DEPLOYMENT, MARK, UNMARK, f"mark deployment shop/myapp · {marks.MARK}"),
+]
+"""Object, residue planted on it, its taking away, and the path at which the audit has to find it."""
+
+
 @pytest.mark.parametrize(
-    ("path", "change", "back", "found"),
-    [
-        (NODE, {"spec": {"unschedulable": True}}, {"spec": {"unschedulable": None}}, "node node-1 · spec.unschedulable"),
-        (NODE, {"spec": {"taints": [TAINT]}}, {"spec": {"taints": None}}, "node node-1 · taints"),
-        (NODE, MARK, UNMARK, f"mark node node-1 · {marks.MARK}"),
-        (NODE, {"metadata": {"annotations": {marks.TOUCH: "3"}}}, UNMARK, f"mark node node-1 · {marks.TOUCH}"),
-        (DEPLOYMENT, {"spec": {"replicas": 2}}, {"spec": {"replicas": 3}}, "deployment shop/myapp · spec.replicas"),
-        (SERVICE, {"spec": {"selector": {"x": "y"}}}, {"spec": {"selector": {"x": None}}}, "service shop/myapp · spec.selector"),
-        (SERVICE, MARK, UNMARK, f"mark service shop/myapp · {marks.MARK}"),
-        (
-            NODE,
-            {"metadata": {"labels": {"chaosfw.dev/x": "y"}}},
-            {"metadata": {"labels": {"chaosfw.dev/x": None}}},
-            "mark node node-1 · chaosfw.dev/x",
-        ),
-        (BUDGET, {"spec": {"minAvailable": 0}}, {"spec": {"minAvailable": 2}}, "poddisruptionbudget shop/myapp · spec"),
-        (CONFIG, {"data": {"LOG_LEVEL": "debug"}}, {"data": {"LOG_LEVEL": "info"}}, "configmap shop/myapp · data"),
-        (DEPLOYMENT, MARK, UNMARK, f"mark deployment shop/myapp · {marks.MARK}"),
-    ],
-    ids=lambda value: value if isinstance(value, str) and "·" in value else "",
+    ("path", "change", "back", "found"), PLANTED, ids=lambda value: value if isinstance(value, str) and "·" in value else ""
 )
 def test_the_audit_sees_each_planted_residue(cluster: Cluster, path: str, change: Any, back: Any, found: str) -> None:
     before = world()
@@ -383,6 +389,20 @@ def test_the_audit_sees_each_planted_residue(cluster: Cluster, path: str, change
     cluster.patch(path, back)
 
     assert {key for key in {*before, *after} if before.get(key) != after.get(key)} == {found}
+    assert world() == before
+
+
+@pytest.mark.parametrize(("path", "change", "found"), [(one[0], one[1], one[3]) for one in PLANTED], ids=str)
+def test_the_command_that_the_audit_names_mends_it(cluster: Cluster, path: str, change: Any, found: str) -> None:
+    """Run as it is printed, by a real kubectl."""
+    before = world()
+    cluster.patch(path, change)
+
+    command = mend(found, before.get(found), world().get(found))
+
+    assert command.startswith("kubectl ")
+    done = subprocess.run([kubectl_path(), *shlex.split(command)[1:]], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, f"{command}: {done.stderr}"
     assert world() == before
 
 

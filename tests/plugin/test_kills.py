@@ -6,10 +6,11 @@ no record is open. Real runs, real signals, an observer of its own. The full mod
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
+from benchmarks import audit
 from benchmarks.heal import deaths, truncated
 from benchmarks.heal.lane import FAULTS, Killed, Lane
 
@@ -83,3 +84,11 @@ def test_a_ledger_cut_anywhere_heals(lane: Lane) -> None:
     left = [one for one in truncated.cuts(lane.cluster, lengths) if one[2] or one[3]]
 
     assert left == []
+
+
+@pytest.mark.parametrize(("fault", "other"), [("drain", audit.deploys), ("cordon", audit.scales), ("taint", audit.configures)])
+def test_what_others_do_beside_a_run_is_no_residue(lane: Lane, fault: str, other: Callable[[Lane], Callable[[], None]]) -> None:
+    residue, foreign = audit.residues(lane, fault, other)
+
+    assert residue == []
+    assert (foreign != []) is (other is not audit.deploys)  # an annotation of a template is nothing that a fault of ours could leave

@@ -98,6 +98,51 @@ def test_sigkill_in_hold_is_healed_by_the_watchdog(workspace: Workspace, cluster
     assert re.search(r"chaosfw: a run died at .* \(the runner ended\): the watchdog put (\d+) of \1 objects back in", ran.output)
 
 
+FROM_TARGET = """
+@cf.experiment(base.but("drained", k8s.drain(hosting=web), lasts="60s"))
+def test_drain(chaos):
+    chaos.run()
+
+@cf.experiment(base.but("deleted", k8s.delete("poddisruptionbudget", "myapp", namespace="shop"), lasts="60s"))
+def test_delete(chaos):
+    chaos.run()
+"""
+
+
+@pytest.mark.parametrize("test", ["test_drain", "test_delete"])
+def test_whoever_finds_only_the_target_can_heal(workspace: Workspace, cluster: sandbox.Sandbox, test: str) -> None:
+    """Runner and watchdog dead, the ledger gone with their machine: published records and marks are enough."""
+    workspace.experiments(FROM_TARGET)
+    api = Cluster(str(cluster.kubeconfig))
+    budget = "/apis/policy/v1/namespaces/shop/poddisruptionbudgets/myapp"
+    runner = workspace.start("-k", test)
+    in_phase(workspace, "hold")
+    for pid in watchdogs_of(runner):
+        os.kill(pid, signal.SIGKILL)
+    runner.kill()
+    runner.communicate()
+    (safety(cluster) / "ledger.jsonl").unlink()
+
+    looked = workspace.command("heal")
+    assert looked.code == 12
+    assert "hint: when you are sure that it is dead: chaosfw heal --from-target" in looked.output
+    shown = workspace.command("heal", "--from-target", "--dry-run")
+    assert (shown.code, LedgerFile(safety(cluster)).open()) == (12, ())
+    healed = workspace.command("heal", "--from-target")
+
+    assert healed.code == 0, healed.output
+    assert "everything is put back" in healed.output
+    assert (cordoned(cluster), api.find(budget) is not None) == ([], True)
+    assert workspace.command("heal").output == "nothing to put back on sandbox\n"
+    for path in safety(cluster).glob("world-*.json"):
+        path.unlink()
+
+
+def watchdogs_of(runner: subprocess.Popen[str]) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(runner.pid), "-f", "chaosfw.processes.watchdog"], capture_output=True, text=True, check=True)
+    return [int(pid) for pid in found.stdout.split()]
+
+
 @pytest.mark.parametrize(("phase", "words"), [("hold", "the watchdog put 1 of 1 back in"), ("baseline", "nothing was left to put back")])
 def test_the_watchdog_reports_a_run_that_died(workspace: Workspace, phase: str, words: str) -> None:
     """From its journal and from what was done afterwards: nobody else can tell any more."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from chaosfw.drivers.kubernetes import look
 from chaosfw.drivers.kubernetes.cluster import Answered, Cluster, Object, here
 from chaosfw.drivers.kubernetes.marks import MARK, TOUCH
+from chaosfw.drivers.kubernetes.published import is_published
 from chaosfw.model.environment import Environment
 from chaosfw.model.struct import Json
 
@@ -82,7 +83,7 @@ def _entries(cluster: Cluster, looked: Looked) -> Iterator[tuple[str, Json]]:
             raise
         yield f"{looked.kind}s · not readable", answer.code
         return
-    for one in found:
+    for one in (one for one in found if not is_published(one)):  # of the run that looks: it is withdrawn when all is put back
         namespace = one["metadata"].get("namespace", "")
         who = f"{looked.kind} {namespace}{'/' if namespace else ''}{look.name_of(one)}"
         for field, read in looked.fields.items():
