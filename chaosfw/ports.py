@@ -208,7 +208,13 @@ class Lock(Protocol):
 
     epoch: int
 
-    def still_mine(self) -> bool: ...
+    def still_mine(self) -> bool:
+        """Without asking anybody, because it is asked all the time."""
+        ...
+
+    def regain(self) -> bool:
+        """Asks whoever knows. False: it has gone to somebody else, whose it is now to put things back."""
+        ...
 
     def release(self) -> None: ...
 

@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 
 import msgspec
 
-from chaosfw.drivers.kubernetes import look, published, rights, standing
+from chaosfw.drivers.kubernetes import lease, look, published, rights, standing
 from chaosfw.drivers.kubernetes.audit import KubernetesAuditor
 from chaosfw.drivers.kubernetes.cluster import here
 from chaosfw.drivers.kubernetes.cordon import Cordon, Drain, ZoneDrain
@@ -28,6 +28,7 @@ from chaosfw.errors import UsageError
 from chaosfw.model.activity import Action, PythonProvider
 from chaosfw.model.environment import Environment
 from chaosfw.model.fault import Bound, RunMark, Undo, UndoRecord
+from chaosfw.model.lease import Held
 from chaosfw.model.struct import Json, to_json
 from chaosfw.ports import FaultKind, KindCall, ProviderCall
 from chaosfw.timing import SYSTEM
@@ -109,6 +110,16 @@ def _lacking(kind: str, data: Json) -> Json:
     return list(rights.lacking(here(), msgspec.convert(data, list[Bound])))
 
 
+def _lease(kind: str, data: Json) -> Json:
+    """``held``, ``take``, ``renew`` or ``release``."""
+    given = dict(data)
+    verb = given.pop("verb")
+    if verb not in ("held", "take", "renew", "release"):
+        raise UsageError(f"unknown verb {verb!r} of a lease")
+    answer = getattr(lease, verb)(here(), **given)
+    return to_json(answer) if isinstance(answer, Held) else answer
+
+
 def _publish(kind: str, data: Json) -> Json:
     undos = msgspec.convert(data["undos"], list[Undo])
     published.publish(here(), run=data["run"], namespace=data["namespace"], undos=undos)
@@ -154,6 +165,7 @@ _VERBS: dict[str, Callable[[str, Json], Json]] = {
     "snapshot": _snapshot,
     "facts": _facts,
     "lacking": _lacking,
+    "lease": _lease,
     "publish": _publish,
     "withdraw": _withdraw,
     "published": _published,

@@ -45,10 +45,9 @@ from chaosfw.planning.namespaces import translated
 from chaosfw.planning.price import expected_seconds, planned_price
 from chaosfw.planning.replay import deviations
 from chaosfw.planning.rollbacks import with_rollbacks
-from chaosfw.ports import Reached, Watcher
+from chaosfw.ports import Lock, Reached, Watcher
 from chaosfw.quantities import duration
 from chaosfw.safety import audit, fence
-from chaosfw.safety.lock import FileLock
 from chaosfw.settings import narrowed
 from chaosfw.store.folder import RunFolder
 from chaosfw.store.journal import JournalFile, read_journal
@@ -122,7 +121,7 @@ class Chaos:
     outcome: Outcome | None = None
     _folder: RunFolder | None = None
     _journal: JournalFile | None = None
-    _lock: FileLock | None = None
+    _lock: Lock | None = None
     _ran: bool = False
     _concluded: bool = False
     on_loop: Callable[[Loop], None] = lambda loop: None

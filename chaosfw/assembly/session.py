@@ -24,7 +24,8 @@ from chaosfw.executor.child import ExecutorChild, PatientCaller, kill_marked
 from chaosfw.executor.nursery import Nursery
 from chaosfw.model.fault import UndoRecord, UndoState
 from chaosfw.model.plan import Plan
-from chaosfw.safety import fence, halt, lock, watchdog
+from chaosfw.ports import Lock
+from chaosfw.safety import fence, halt, lease, lock, watchdog
 from chaosfw.safety.companion import Companion, start
 from chaosfw.safety.fence import start_time
 from chaosfw.safety.heal import heal
@@ -139,8 +140,25 @@ class Session:
         self._reader = self._new_executor("healer")
         return self._reader
 
-    def take_lock(self, who: str) -> lock.FileLock:
-        """The environment's lock, waiting for other runs as long as the settings say."""
+    def take_lock(self, who: str) -> Lock:
+        """The environment's lock, waiting for other runs as long as the settings say: this host's file, then the cluster's Lease."""
+        assert self.place is not None
+        environment, began = self.place.environment, self.clock.monotonic_ns()
+        file = self._file_lock(who)
+        if not environment.kubeconfig:
+            return file
+        waited = (self.clock.monotonic_ns() - began) / 1e9
+        return lease.take(
+            file=file,
+            caller=self.healer(),
+            clock=self.clock,
+            namespace=environment.state_namespace,
+            who=who,
+            wait=max(0.0, self.settings.lock_timeout - waited),
+            waiting=lambda holder: self.say(f"waiting for the environment: in use by {holder}"),
+        )
+
+    def _file_lock(self, who: str) -> lock.FileLock:
         assert self.place is not None
         return lock.take(
             Path(self.place.environment.state),
@@ -268,6 +286,7 @@ class Session:
         return {
             **self.place.variables(),
             "KUBECONFIG": self.place.environment.kubeconfig,
+            "CHAOSFW_LEASE": self.place.environment.state_namespace if self.place.environment.kubeconfig else "",
             "PYTHONPATH": path,
             "PYTHONUNBUFFERED": "1",
             "TMPDIR": str(self._temporary()),

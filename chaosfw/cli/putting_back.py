@@ -17,8 +17,9 @@ from chaosfw.errors import UsageError
 from chaosfw.executor.child import ExecutorChild, PatientCaller, kill_marked, start
 from chaosfw.model.fault import UndoRecord, UndoState
 from chaosfw.model.struct import but, to_json
+from chaosfw.ports import Lock
 from chaosfw.safety import audit as auditing
-from chaosfw.safety import fence, halt, lock, watchdog
+from chaosfw.safety import fence, halt, lease, lock, watchdog
 from chaosfw.safety.heal import heal as put_back
 from chaosfw.safety.ledger import LedgerFile
 from chaosfw.sandbox.public import VARIABLE
@@ -53,22 +54,41 @@ def heal(given: argparse.Namespace) -> int:
         try:
             if given.by_hand is not None:
                 return _closed_by_hand(ledger, given.by_hand)
-            left = _healed(place, ledger, before, given.whose, epoch=held.epoch)
+            left = _healed(place, ledger, before, given.whose, held)
         finally:
             held.release()
         print("everything is put back" if not left else f"{left} record(s) still open")
         return LEFT if left else 0
 
 
-def _healed(place: AnyPlace, ledger: LedgerFile, before: Sequence[UndoRecord], whose: str, *, epoch: int) -> int:
-    """How many are still open; what was kept for the runs that are done is taken away."""
-    fence.fence_the_dead(Path(place.environment.state), kill_marked=lambda token: kill_marked(token, clock=SYSTEM))
+def _healed(place: AnyPlace, ledger: LedgerFile, before: Sequence[UndoRecord], whose: str, held: lock.FileLock) -> int:
+    """How many are still open; what was kept for the runs that are done is taken away. Takes the cluster's Lease beside our own lock."""
     with _executor(place) as caller:
-        left = put_back(ledger=ledger, caller=caller, clock=SYSTEM, epoch=epoch, by="chaosfw heal", told=_say, runs=whose)
-        for run in {record.undo.run for record in before} - {record.undo.run for record in ledger.open()}:
-            watchdog.withdraw(caller, place.environment, run)
-            ledger.forget(run)
+        whole = _leased(place, caller, held)
+        try:
+            fence.fence_the_dead(Path(place.environment.state), kill_marked=lambda token: kill_marked(token, clock=SYSTEM))
+            left = put_back(ledger=ledger, caller=caller, clock=SYSTEM, epoch=whole.epoch, by="chaosfw heal", told=_say, runs=whose)
+            for run in {record.undo.run for record in before} - {record.undo.run for record in ledger.open()}:
+                watchdog.withdraw(caller, place.environment, run)
+                ledger.forget(run)
+        finally:
+            whole.release()
     return left
+
+
+def _leased(place: AnyPlace, caller: PatientCaller, held: lock.FileLock) -> Lock:
+    if not place.environment.kubeconfig:
+        return held
+    namespace = place.environment.state_namespace
+    return lease.take(
+        file=held,
+        caller=caller,
+        clock=SYSTEM,
+        namespace=namespace,
+        who="chaosfw heal",
+        wait=lease.LASTS * 2.0,
+        waiting=lambda holder: print(f"the environment is held by {holder}: waiting whether it is alive", flush=True),
+    )
 
 
 def _wanted(records: Sequence[UndoRecord], whose: str) -> tuple[UndoRecord, ...]:

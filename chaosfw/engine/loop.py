@@ -363,18 +363,41 @@ class Loop:
             self._put(w.UndoStepped(at=self._now(), record=record, what=what))
 
         try:
-            left = heal(
-                ledger=self.tools.ledger,
-                caller=self.tools.healer(),
-                clock=self.tools.clock,
-                epoch=self.tools.lock.epoch,
-                by="runner",
-                told=told,
-            )
+            left = self._put_back(told) if self.tools.lock.regain() else self._only_looked(told)
         except Exception as trouble:  # whatever it was, the run must end, say so, and leave the rest to the watchdog
             self.stop(f"healing broke: {type(trouble).__name__}: {trouble}")
             left = max(1, len(self.machine.plan.bound))
         self._put(w.HealDone(at=self._now(), left_open=left))
+
+    def _put_back(self, told: Callable[[UndoRecord, str], None]) -> int:
+        return heal(
+            ledger=self.tools.ledger,
+            caller=self.tools.healer(),
+            clock=self.tools.clock,
+            epoch=self.tools.lock.epoch,
+            by="runner",
+            told=told,
+        )
+
+    def _only_looked(self, told: Callable[[UndoRecord, str], None]) -> int:
+        """
+        The lock has gone to somebody else, so putting back is theirs: nothing is written any more. What is seen to be put back is
+        closed, the rest stays open; how many that are.
+        """
+        left = 0
+        for record in self.tools.ledger.open():
+            try:
+                answer = self.tools.healer().kind(record.undo.fault, "healed", to_json(record.undo), timeout=LAST_SIGHT)
+                seen = msgspec.convert(answer, Proof)
+            except ChaosfwError as trouble:
+                seen = Proof(holds=None, what=trouble.message)
+            words = f"the lock went to somebody else: {seen.what}"
+            done = but(record, state=UndoState.closed, ending="by-other", by="runner", reason=words)
+            ended = done if seen.holds else but(record, state=UndoState.stuck, by="runner", reason=words)
+            self.tools.ledger.advance(ended)
+            told(ended, words)
+            left += not seen.holds
+        return left
 
     def _in_thread(self, work: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=work, daemon=True)

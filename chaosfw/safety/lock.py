@@ -2,7 +2,8 @@
 One holder an environment: a locked file with an epoch that only grows.
 
 The kernel releases the lock on every kind of death, so a lock is never left over; the epoch tells a healer's writes from
-those of the run that it heals after. (Clusters shared by several hosts need a Lease, which is not here yet.)
+those of the run that it heals after. A cluster that several hosts share has a Lease as well
+(``lease``).
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ class FileLock:
     def still_mine(self) -> bool:
         """Whether nobody has moved the epoch on: a healer does so before it writes."""
         return self._descriptor >= 0 and _epoch(self._path) == self.epoch
+
+    def regain(self) -> bool:
+        """As ``still_mine``: the kernel gives it to nobody else while we live."""
+        return self.still_mine()
 
     def release(self) -> None:
         """Safe twice."""

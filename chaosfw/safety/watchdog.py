@@ -18,12 +18,12 @@ from pathlib import Path
 
 import msgspec
 
-from chaosfw.errors import ChaosfwError
+from chaosfw.errors import ChaosfwError, DriverError, LockTaken
 from chaosfw.model.environment import Environment
 from chaosfw.model.fault import UndoRecord, UndoState
 from chaosfw.model.struct import Noun, to_json
-from chaosfw.ports import Caller
-from chaosfw.safety import audit, lock
+from chaosfw.ports import Caller, Lock
+from chaosfw.safety import audit, lease, lock
 from chaosfw.safety.fence import KillMarked, fence, start_time
 from chaosfw.safety.heal import heal, may_pass
 from chaosfw.safety.ledger import LedgerFile, write_durably
@@ -31,6 +31,8 @@ from chaosfw.timing import Clock, iso, nanoseconds
 
 SILENCE = 20.0
 """Seconds without a heartbeat, while a record is open, after which the runner counts as hung and is killed."""
+SOON = 0.5
+"""Seconds between tries to take the lock of an environment that does not answer."""
 AWAY = 10.0
 """Seconds between rounds while the environment does not answer; within a round each record is tried for half a minute."""
 LOOK = 1.0
@@ -177,7 +179,12 @@ def after_death(
     """
     state = Path(orders.state)
     fenced = fence(state, runner=orders.runner, kill_marked=kill_marked)
-    held = lock.take(state, who="watchdog", clock=clock, wait=60.0)
+    try:
+        held = _locked(orders, caller, clock, is_gone=is_gone)
+    except LockTaken as trouble:
+        return _told(
+            orders, Note(at=iso(clock.wall_ns()), why=f"{why}; {trouble.message}", fenced=fenced, left_open=len(_own(ledger, orders)))
+        )
     steps: list[str] = []
     last: dict[str, UndoRecord] = {}
 
@@ -208,10 +215,7 @@ def after_death(
             ended=ended,
             folder=orders.folder,
         )
-        text = json.dumps(to_json(note), indent=1).encode()
-        write_durably(state / f"{HEALED}{orders.runner}.json", text)
-        if orders.folder:
-            write_durably(orders.note, text)
+        _told(orders, note)
         if not left:
             for run in runs:
                 withdraw(caller, orders.environment, run)
@@ -219,6 +223,31 @@ def after_death(
         return note
     finally:
         held.release()
+
+
+def _locked(orders: Orders, caller: Caller, clock: Clock, *, is_gone: Callable[[], bool]) -> Lock:
+    """The environment's lock with the next epoch. An API server that does not answer is waited for as long as the host lives."""
+    while True:
+        file = lock.take(Path(orders.state), who="watchdog", clock=clock, wait=60.0)
+        if not orders.environment.kubeconfig:
+            return file
+        try:
+            return lease.take(
+                file=file, caller=caller, clock=clock, namespace=orders.environment.state_namespace, who="watchdog", wait=60.0
+            )
+        except DriverError as trouble:
+            if not may_pass(trouble.message) or is_gone():
+                return lock.take(Path(orders.state), who="watchdog", clock=clock, wait=60.0)
+        clock.sleep(SOON)
+
+
+def _told(orders: Orders, note: Note) -> Note:
+    """Writes the note where the next run, ``chaosfw heal`` and people read it."""
+    text = json.dumps(to_json(note), indent=1).encode()
+    write_durably(Path(orders.state) / f"{HEALED}{orders.runner}.json", text)
+    if orders.folder:
+        write_durably(orders.note, text)
+    return note
 
 
 def withdraw(caller: Caller, environment: Environment, run: str) -> None:

@@ -172,6 +172,9 @@ class Lines:
     def seal(self, at: int) -> None:
         return
 
+    def regain(self) -> bool:
+        return self.still_mine()
+
     def still_mine(self) -> bool:
         return True
 

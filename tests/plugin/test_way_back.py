@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from chaosfw.drivers.kubernetes.cluster import Cluster
 from chaosfw.safety.fence import start_time
@@ -136,6 +137,46 @@ def test_whoever_finds_only_the_target_can_heal(workspace: Workspace, cluster: s
     assert workspace.command("heal").output == "nothing to put back on sandbox\n"
     for path in safety(cluster).glob("world-*.json"):
         path.unlink()
+
+
+ELSEWHERE = """
+[tool.chaosfw]
+environment = "other"
+
+[tool.chaosfw.environments.other]
+context = "{context}"
+server = "{server}"
+kubeconfig = "{kubeconfig}"
+"""
+
+
+def test_a_run_whose_lease_was_taken_while_it_was_stopped_writes_nothing_more(workspace: Workspace, cluster: sandbox.Sandbox) -> None:
+    """Stopped with all its processes, as a suspended machine is; another machine waits for its lease to expire, takes it and heals."""
+    gone = 'k8s.delete("configmap", "myapp", namespace="shop")'
+    workspace.experiments(f'@cf.experiment(base.but("gone", {gone}, lasts="60s"))\ndef test_it(chaos):\n    chaos.run()\n')
+    workspace.variables["CHAOSFW_TEST_NEEDLE"] = needle = f"needle-{workspace.path.name}"
+    api, path = Cluster(str(cluster.kubeconfig)), "/api/v1/namespaces/shop/configmaps/myapp"
+    runner = workspace.start()
+    in_phase(workspace, "hold")
+    for pid in carrying(needle):
+        os.kill(pid, signal.SIGSTOP)
+    context = yaml.safe_load(cluster.kubeconfig.read_text())["current-context"]
+    elsewhere = Workspace(workspace.path / "elsewhere", {**workspace.variables, "XDG_STATE_HOME": str(workspace.path / "state")})
+    elsewhere.write("pyproject.toml", ELSEWHERE.format(context=context, server=cluster.server, kubeconfig=cluster.kubeconfig))
+
+    healed = elsewhere.command("heal", "--from-target")
+    there = api.get(path)["metadata"]["resourceVersion"]
+    for pid in carrying(needle):
+        os.kill(pid, signal.SIGCONT)
+    output, _ = runner.communicate(timeout=DEADLINE)
+    until(lambda: not carrying(needle), "every process of the run is gone")
+
+    assert healed.code == 0, healed.output
+    assert "waiting whether it is alive" in healed.output
+    assert api.get(path)["metadata"]["resourceVersion"] == there
+    assert runner.returncode == 10, output
+    (line,) = workspace.day()["runs"]
+    assert "the lock of the environment was taken by somebody else" in line["sentence"]
 
 
 def watchdogs_of(runner: subprocess.Popen[str]) -> list[int]:

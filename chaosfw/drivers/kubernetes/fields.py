@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chaosfw.drivers.kubernetes import look, marks
+from chaosfw.drivers.kubernetes import lease, look, marks
 from chaosfw.drivers.kubernetes.cluster import Answered, Cluster, Object
 from chaosfw.drivers.kubernetes.marks import MARK, TOUCH
 from chaosfw.errors import DriverError, UsageError
@@ -87,6 +87,7 @@ def change(cluster: Cluster, field: Field, *, path: str, ours: Json, mark: str =
             return False
         if mark and now != expected:
             raise DriverError(f"{name} was changed by somebody else in the meantime: {field.words(now)}, not {field.words(expected)}")
+        lease.check(cluster, mark=mark)
         if swapped(cluster, path, thing, field.body(thing, ours), annotations={MARK: mark} if mark else {}):
             return True
     raise DriverError(f"{path} changed {ATTEMPTS} times while it was being changed")

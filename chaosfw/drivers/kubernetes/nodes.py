@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from chaosfw.drivers.kubernetes import look
+from chaosfw.drivers.kubernetes import lease, look
 from chaosfw.drivers.kubernetes.cluster import Answered, Cluster, Object
 from chaosfw.drivers.kubernetes.marks import MARK, TOUCH
 from chaosfw.errors import DriverError
@@ -41,6 +41,7 @@ def cordon(cluster: Cluster, name: str, *, mark: str = "") -> bool:
             if not mark:
                 return False
             raise DriverError(f"node {name} was cordoned by somebody else in the meantime")
+        lease.check(cluster, mark=mark)
         annotations = {"annotations": {MARK: mark}} if mark else {}
         if _swapped(cluster, node, {"metadata": annotations, "spec": {"unschedulable": True}}):
             return True
