@@ -28,6 +28,8 @@ from chaosfw.timing import Clock
 Call = ProviderCall | KindCall
 MARK = "CHAOSFW_EXECUTOR"
 """Environment variable that every process started by an executor inherits: how the fence finds those that left its group."""
+NEWBORN_LOOKS = 10
+"""Looks after which a process without an environment counts as one that has none: an exec is over in less."""
 DYING = 5.0
 """Seconds that a killed process may take to disappear before the fence reports failure."""
 
@@ -210,7 +212,12 @@ def kill_marked(token: str, *, clock: Clock) -> tuple[int, ...]:
     """Kills every process that carries ``token`` in its environment, whatever group or session it moved to; awaits their exit."""
     killed: list[int] = []
     until = clock.monotonic_ns() + int(DYING * 1e9)
-    while found := _marked(token):
+    looks = 0
+    while True:
+        found, newborn = _marked(token)
+        looks += 1
+        if not found and (not newborn or looks > NEWBORN_LOOKS):
+            break
         for pid in found:
             _kill(pid)
             killed.append(pid)
@@ -220,19 +227,25 @@ def kill_marked(token: str, *, clock: Clock) -> tuple[int, ...]:
     return tuple(dict.fromkeys(killed))
 
 
-def _marked(token: str) -> list[int]:
+def _marked(token: str) -> tuple[list[int], bool]:
+    """Who carries it, and whether somebody is in the middle of being started, whose environment can not be read yet."""
     needle = f"{MARK}={token}".encode()
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _carries(entry, needle)]
+    seen = {int(entry.name): _carries(entry, needle) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
+    return [pid for pid, carries in seen.items() if carries], None in seen.values()
 
 
-def _carries(entry: Path, needle: bytes) -> bool:
+def _carries(entry: Path, needle: bytes) -> bool | None:
+    """None for a process in the middle of its exec: it has memory, and no environment yet (for a kernel thread neither)."""
     try:
-        if needle not in (entry / "environ").read_bytes().split(b"\0"):
+        environment = (entry / "environ").read_bytes()
+        if environment and needle not in environment.split(b"\0"):
             return False
-        state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+        fields = (entry / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return False  # gone meanwhile, or not ours to look at
-    return state not in ("Z", "X")
+    if fields[0] in ("Z", "X"):
+        return False
+    return True if environment else None if int(fields[20]) else False
 
 
 def _kill(pid: int) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chaosfw.errors import DriverError
-from chaosfw.executor.child import ExecutorChild, PatientCaller, start
+from chaosfw.executor.child import ExecutorChild, PatientCaller, _carries, start
 from chaosfw.executor.nursery import Nursery
 from chaosfw.model.activity import ProcessProvider, PythonProvider
 from chaosfw.ports import Answer, ProviderCall
@@ -172,3 +172,23 @@ def test_a_caller_goes_on_with_another_executor_when_its_own_died(tmp_path: Path
         assert caller.executor is not first
     finally:
         caller.executor.close()
+
+
+@pytest.mark.parametrize(
+    ("environment", "state", "memory", "carries"),
+    [
+        (b"A=b\0CHAOSFW_EXECUTOR=x\0", "S", 4096, True),
+        (b"A=b\0", "S", 4096, False),
+        (b"", "R", 4096, None),  # in the middle of its exec: asked again
+        (b"", "S", 0, False),  # a thread of the kernel
+        (b"", "Z", 0, False),
+    ],
+)
+def test_a_process_that_is_being_started_is_looked_at_again(
+    tmp_path: Path, environment: bytes, state: str, memory: int, carries: bool | None
+) -> None:
+    """Its environment can not be read for a moment: a fence that took that for a no would let it live."""
+    (tmp_path / "environ").write_bytes(environment)
+    (tmp_path / "stat").write_text(f"17 (a name) {state} " + "0 " * 19 + f"{memory} 0")
+
+    assert _carries(tmp_path, b"CHAOSFW_EXECUTOR=x") is carries
