@@ -26,7 +26,7 @@ TABLE = ("environment", "defaults", "limits", "environments", "reports", "seed",
 ENVIRONMENT = (
     "kind", "manifests", "images", "endpoints", "nodes", "zones", "profile", "context", "server", "kubeconfig", "namespaces", "limits",
     "accept_manual_heal", "identity", "halt", "prometheus", "approval", "hours", "suppress",
-    "state_namespace",
+    "state_namespace", "budget_left",
 )  # fmt: skip
 TEXTS = (
     "context", "server", "kubeconfig", "identity", "accept_manual_heal", "profile", "kind", "prometheus", "approval", "state_namespace",
@@ -39,6 +39,8 @@ TABLE_LIMITS = (*LIMITS, "opt_in", "min_ready")
 """Limits that the file can set; those beyond LIMITS can not be narrowed from outside."""
 LIMIT_VARIABLE = "CHAOSFW_LIMIT_"
 """What the variables that narrow a limit begin with: ``CHAOSFW_LIMIT_PODS``."""
+BUDGET_LEFT = "CHAOSFW_BUDGET_LEFT"
+"""Variable with the share of the error budget that is left, for whoever measures it just before the run."""
 LIMIT_FLAG = "--chaos-limit"
 UNLIMITED = Limits(pods=None, nodes=None, zones=None, budget=None, protect=())
 
@@ -85,6 +87,8 @@ class EnvironmentSettings:
     """Where in the cluster the undo records of a run are published while it is on."""
     hours: tuple[str, ...] = ()
     """When it may be broken: ``mon-fri 09:00-17:00 Europe/Berlin``; empty: always."""
+    budget_left: float | None = None
+    """Share of the error budget that is left; a run whose planned price is above it is refused. None: not asked."""
     suppress: Mapping[str, str] = field(default_factory=dict)
     """Guards that are not asked here, each with the reason that the verdict's sentence shows."""
     limits: Limits = field(default_factory=Limits)
@@ -140,6 +144,7 @@ def load(rootdir: Path, *, variables: Mapping[str, str], flags: Mapping[str, Any
     if (name := str(chosen.get("environment", "sandbox"))) in environments:
         origins |= _limit_origins(table, name, where)
         environments[name], notes = _narrowed_from_outside(environments[name], wanted, origins)
+        environments[name] = _with_budget_left(environments[name], variables.get(BUDGET_LEFT, ""))
     return Settings(
         rootdir=rootdir,
         environment=name,
@@ -151,6 +156,11 @@ def load(rootdir: Path, *, variables: Mapping[str, str], flags: Mapping[str, Any
         origins=origins,
         notes=notes,
     )
+
+
+def _with_budget_left(chosen: EnvironmentSettings, text: str) -> EnvironmentSettings:
+    """The smaller of what the file and the variable say."""
+    return replace(chosen, budget_left=_stricter(chosen.budget_left, share(text, what=BUDGET_LEFT))) if text else chosen
 
 
 def limits_in_words(chosen: EnvironmentSettings) -> dict[str, str]:
@@ -339,6 +349,8 @@ def _environment(name: str, given: Any, limits: Limits, problems: list[str]) -> 
     if "endpoints" in given:
         declared = _typed(given["endpoints"], dict, f"{prefix}.endpoints", problems) or {}
         made["endpoints"] = {str(one): _endpoint(value, f"{prefix}.endpoints.{one}", problems) for one, value in declared.items()}
+    if "budget_left" in given:
+        made["budget_left"] = _tried(share, given["budget_left"], f"{prefix}.budget_left", problems)
     if "nodes" in given:
         made["nodes"] = _typed(given["nodes"], int, f"{prefix}.nodes", problems)
     for slug in (slug for slug, why in made.get("suppress", {}).items() if not why.strip()):

@@ -30,7 +30,7 @@ def judge(record: Record, *, final: bool) -> Judgement:
         return but(judgement, verdict=Verdict.deviated, sentence=f"Deviated: {sound[0].reason}{_suppressed(record)}")
     if found and not judgement.unmet and all(one.truth is Truth.true for one in found):
         return but(judgement, verdict=Verdict.held, sentence=_held(record, found))
-    return but(judgement, sentence=_inconclusive(record, judgement), would_be=tuple(one.reason for one in broken))
+    return but(judgement, sentence=_inconclusive(record, judgement) + _suppressed(record), would_be=tuple(one.reason for one in broken))
 
 
 def judged(record: Record, *, final: bool) -> Record:

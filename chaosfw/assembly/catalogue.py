@@ -135,6 +135,10 @@ def _published(kind: str, data: Json) -> Json:
     return [to_json(record) for record in published.records(here(), namespace=data["namespace"])]
 
 
+def _delivered(kind: str, data: Json) -> Json:
+    return standing.delivered(here(), msgspec.convert(data, list[Bound]))
+
+
 def _see(kind: str, data: Json) -> Json:
     """What the cluster was seen to do since a cursor; the first look starts the watches and has nothing to tell."""
     cursor, told = _sights(os.environ.get("KUBECONFIG", "")).since(int(data["since"]))
@@ -165,6 +169,7 @@ _VERBS: dict[str, Callable[[str, Json], Json]] = {
     "snapshot": _snapshot,
     "facts": _facts,
     "lacking": _lacking,
+    "delivered": _delivered,
     "lease": _lease,
     "publish": _publish,
     "withdraw": _withdraw,

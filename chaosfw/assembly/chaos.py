@@ -229,8 +229,9 @@ class Chaos:
             exposed=self._exposed(found),
         )
         if place.environment.kubeconfig:
-            lacking = self.session.caller.kind("", "lacking", [to_json(one) for one in plan.bound], timeout=LOOK)
-            facts = but(facts, lacking=tuple(lacking))
+            asked = [to_json(one) for one in plan.bound]
+            lacking, delivered = (self.session.caller.kind("", verb, asked, timeout=LOOK) for verb in ("lacking", "delivered"))
+            facts = but(facts, lacking=tuple(lacking), delivered=delivered)
         heals = bool(bound) and all(one.self_heals and not one.undo for one in bound)
         seconds = expected_seconds(experiment, heals_itself=heals)
         requests, share = planned_price(experiment, seconds=seconds)

@@ -6,7 +6,7 @@ import argparse
 import getpass
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,9 +14,9 @@ import msgspec
 
 from chaosfw.assembly.environments import AnyPlace, open_place
 from chaosfw.errors import UsageError
-from chaosfw.executor.child import ExecutorChild, PatientCaller, kill_marked, start
+from chaosfw.executor.child import ExecutorChild, PatientCaller, kill_marked, marked, start
 from chaosfw.model.fault import UndoRecord, UndoState
-from chaosfw.model.struct import but, to_json
+from chaosfw.model.struct import Json, but, to_json
 from chaosfw.ports import Lock
 from chaosfw.safety import audit as auditing
 from chaosfw.safety import fence, halt, lease, lock, watchdog
@@ -129,19 +129,46 @@ def _closed_by_hand(ledger: LedgerFile, which: str) -> int:
 
 
 def audit(given: argparse.Namespace) -> int:
-    """What is left: open records, marks of ours, cordons. 12 when there is any record or mark."""
+    """
+    What is left: open records, marks of ours and what faults made, published records, processes of dead runs; and cordons. Where a run has
+    not ended, its snapshot too is compared. 12 when there is anything of ours.
+    """
     with _place(given) as place, _executor(place) as caller:
-        ledger = LedgerFile(Path(place.environment.state))
+        state = Path(place.environment.state)
+        ledger = LedgerFile(state)
         world = caller.kind("", "snapshot", to_json(place.environment), timeout=LOOK)
-        still = ledger.open()
-        residue, _ = auditing.compare({}, {path: value for path, value in world.items() if path.startswith("mark ")}, still)
+        residue, foreign = _left(ledger, world)
+        alive = fence.survivors(state, marked=marked)
+        residue += tuple(f"process {pid} of a run that died still runs (mend: chaosfw heal, or kill {pid})" for pid in alive)
         for line in residue:
             print(f"residue: {line}")
+        for line in foreign:
+            print(f"of others: {line}")
         for path, value in sorted(world.items()):
-            if path.endswith("spec.unschedulable") and value:
+            if path.endswith("spec.unschedulable") and not path.startswith("writer") and value:
                 print(f"cordoned: {path.partition(' · ')[0]} (ours only if it is marked above)")
-        print(f"{len(residue)} left of ours, {len(world)} fields looked at on {place.environment.name}")
+        for path, holder in world.items():
+            if path.startswith("held "):
+                print(f"{path} by {holder} (a run is on, or its holder died: then the next run takes it over)")
+        looked = sum(not path.startswith(auditing.BESIDE) for path in world)
+        print(f"{len(residue)} left of ours, {looked} fields looked at on {place.environment.name}")
         return LEFT if residue else 0
+
+
+def _left(ledger: LedgerFile, world: Mapping[str, Json]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is of ours and what is of others, against the snapshots of runs that have not ended, and by marks alone."""
+    marked_now = {path: value for path, value in world.items() if not auditing.is_field(path)}
+    residue, foreign = auditing.compare({}, marked_now, ledger.open())
+    for run in ledger.watched(""):
+        of_run = [record for record in ledger.records() if record.undo.run == run]
+        found, others = auditing.compare(ledger.world_before(run) or world, world, of_run)
+        residue, foreign = (*residue, *found), (*foreign, *others)
+    published = (
+        f"{path}: of run {run}, which is on or died (mend: chaosfw heal, elsewhere: chaosfw heal --from-target)"
+        for path, run in world.items()
+        if path.startswith("published ")
+    )
+    return tuple(dict.fromkeys((*residue, *published))), tuple(dict.fromkeys(foreign))
 
 
 def stop(given: argparse.Namespace) -> int:

@@ -227,6 +227,11 @@ def kill_marked(token: str, *, clock: Clock) -> tuple[int, ...]:
     return tuple(dict.fromkeys(killed))
 
 
+def marked(token: str) -> list[int]:
+    """Every process that carries ``token`` in its environment."""
+    return _marked(token)[0]
+
+
 def _marked(token: str) -> tuple[list[int], bool]:
     """Who carries it, and whether somebody is in the middle of being started, whose environment can not be read yet."""
     needle = f"{MARK}={token}".encode()

@@ -68,6 +68,8 @@ class Environment(Noun, frozen=True, kw_only=True):
     """Namespace of a cluster in which the undo records of a run are published while it is on."""
     hours: tuple[str, ...] = ()
     """When it may be broken: ``mon-fri 09:00-17:00 Europe/Berlin``. Empty: always."""
+    budget_left: float | None = None
+    """Share of the error budget that is left, as somebody measured it; None: nobody said."""
     suppress: dict[str, str] = {}
     """Guards that are not asked here, and why: the verdict's sentence shows it."""
     profile: str = ""

@@ -28,8 +28,6 @@ class WorkloadFacts(Noun, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     scaled_by: str = ""
     """The autoscaler that decides how many replicas there are."""
-    delivered_by: str = ""
-    """Who keeps it as declared elsewhere: Argo CD, Flux."""
 
 
 class NodeFacts(Noun, frozen=True, kw_only=True):
@@ -70,6 +68,10 @@ class Facts(Noun, frozen=True, kw_only=True):
     """Their labels."""
     others: tuple[str, ...] = ()
     """Chaos of other tools that is running."""
+    unread: tuple[str, ...] = ()
+    """Lists that these credentials may not read, as kubectl names them: ``deployments.apps``. What is in them is not known."""
+    delivered: dict[str, str] = {}
+    """Of what the plan changes: who keeps it as declared elsewhere. ``service shop/myapp``: ``Argo CD``."""
     lacking: tuple[str, ...] = ()
     """What these credentials may not do, of all that breaking and putting back needs: ``patch nodes``."""
     now: float = 0.0

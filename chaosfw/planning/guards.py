@@ -8,7 +8,7 @@ Adding a guard: one function here, one entry in ``GUARDS``, one paragraph in ``d
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 from chaosfw.model.environment import Limits, Target
@@ -279,16 +279,28 @@ GUARDS: dict[str, Guard] = {
     "owners": standing.owned_by_others,
     "clock": standing.clock,
     "ourselves": standing.ourselves,
+    "budget-left": standing.budget_gone,
 }
 NEVER_SUPPRESSED = ("no-claims", "no-way-back", "two-faults", "identity", "namespaces", "marked", "no-load", "no-slo")
 """Guards without which a verdict could be wrong, or nobody could put things back."""
 
 
-def suppressed(found: Iterable[Refusal], plan: Plan) -> tuple[tuple[Refusal, ...], tuple[str, ...]]:
-    """What still refuses, and which guards did not because the environment's settings say so, with the reason: ``degraded: known``."""
+def suppressed(found: Sequence[Refusal], plan: Plan) -> tuple[tuple[Refusal, ...], tuple[str, ...]]:
+    """
+    What still refuses, and which guards did not because the environment's settings say so, with the reason and with what they said: a
+    reason that was written for one thing silences the next one too, and that must be seen.
+    """
     reasons = plan.environment.suppress
-    silenced = {one.slug for one in found if one.slug in reasons and one.slug not in NEVER_SUPPRESSED}
-    return tuple(one for one in found if one.slug not in silenced), tuple(f"{slug}: {reasons[slug]}" for slug in sorted(silenced))
+    silenced: dict[str, list[str]] = {}
+    for one in found:
+        if one.slug in reasons and one.slug not in NEVER_SUPPRESSED:
+            silenced.setdefault(one.slug, []).append(one.sentence)
+    left = tuple(one for one in found if one.slug not in silenced)
+    return left, tuple(f"{slug}: {reasons[slug]} ({_first(said)})" for slug, said in sorted(silenced.items()))
+
+
+def _first(said: list[str]) -> str:
+    return said[0] + (f", and {len(said) - 1} more" if len(said) > 1 else "")
 
 
 def _kills(bound: Bound) -> bool:

@@ -8,10 +8,11 @@ Asked through ``guards.GUARDS``. Pure: the facts were gathered by the driver.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from chaosfw.model.environment import Limits
+from chaosfw.model.environment import Limits, Target
 from chaosfw.model.facts import Facts
+from chaosfw.model.fault import Undo
 from chaosfw.model.plan import Plan, Refusal
 from chaosfw.planning import hours
 from chaosfw.planning.aimed import by_workload, hit_of, hit_workloads, targets
@@ -19,7 +20,9 @@ from chaosfw.planning.aimed import by_workload, hit_of, hit_workloads, targets
 CLOCK = 2.0
 """Seconds by which the API server's clock may differ: its answers tell the time in whole seconds."""
 CHANGED_BY_US = ("deployment", "statefulset", "service")
-"""Kinds whose fields faults change, and whose owner would change them back."""
+"""Kinds whose fields faults change."""
+CHAOS = (".chaos-mesh.org", ".litmuschaos.io")
+"""Groups of the lists that other chaos is in."""
 
 
 def degraded(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
@@ -27,6 +30,7 @@ def degraded(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
     A workload that is hit has lost a part of its pods already: the fault would add to somebody else's. One that has none ready at all
     is not refused here: then the steady state does not hold, and the baseline says so with its evidence.
     """
+    yield from _not_known("degraded", _unread_workloads(plan, facts), "whether what is hit there is degraded")
     for workload in hit_workloads(plan, facts):
         if 0 < workload.ready < workload.wanted and not workload.rolling:
             sentence = f"{workload.name} is degraded already: {workload.ready} of {workload.wanted} pods ready"
@@ -35,6 +39,7 @@ def degraded(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
 
 def rollout(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
     """A workload that is hit is being rolled out: what would be seen is not about the fault."""
+    yield from _not_known("rollout", _unread_workloads(plan, facts), "whether what is hit there is being rolled out")
     for workload in hit_workloads(plan, facts):
         if workload.rolling and workload.ready:
             kind, _, full = workload.name.partition(" ")
@@ -56,6 +61,7 @@ def node_not_ready(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal
 
 def other_chaos(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
     """Chaos Mesh, Litmus or krkn breaks something at the same time."""
+    yield from _not_known("other-chaos", [one for one in facts.unread if one.endswith(CHAOS)], "whether other chaos is running")
     for what in facts.others:
         yield Refusal(slug="other-chaos", sentence=f"other chaos is running: {what}", hint="one experiment at a time")
 
@@ -110,15 +116,16 @@ def lacking_rights(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal
 
 def owned_by_others(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
     """An autoscaler or a GitOps controller would put back what the fault changes, while it is in."""
-    changed = [undo for bound in plan.bound for undo in bound.undo if undo.subject.kind in CHANGED_BY_US]
-    workloads = {workload.name: workload for workload in facts.workloads}
-    for undo in changed:
-        what = f"{undo.subject.kind} {undo.subject.namespace}/{undo.subject.name}"
-        found = workloads.get(what)
-        if found is not None and found.scaled_by and undo.fault.startswith("kubernetes.scale/"):
-            yield Refusal(slug="owners", sentence=f"{found.scaled_by} decides how many replicas {what} has")
-        if found is not None and found.delivered_by:
-            sentence = f"{what} is kept as declared by {found.delivered_by}, which would put it back"
+    scaled = {_words(undo.subject) for undo in _undos(plan) if undo.fault.startswith("kubernetes.scale/")}
+    changed = dict.fromkeys(_words(undo.subject) for undo in _undos(plan))
+    unread = [one for one in facts.unread if scaled and one.startswith("horizontalpodautoscalers.")]
+    yield from _not_known("owners", unread, "whether one of them decides how many replicas there are")
+    for workload in facts.workloads:
+        if workload.name in scaled and workload.scaled_by:
+            yield Refusal(slug="owners", sentence=f"{workload.scaled_by} decides how many replicas {workload.name} has")
+    for what in changed:
+        if who := facts.delivered.get(what):
+            sentence = f"{what} is kept as declared by {who}, which would put it back"
             yield Refusal(slug="owners", sentence=sentence, hint="pause it there for the run")
 
 
@@ -140,6 +147,36 @@ def ourselves(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
             )
 
 
+def budget_gone(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
+    """What is left of the error budget must pay for the planned price."""
+    left, price = plan.environment.budget_left, plan.price_budget
+    if left is not None and price is not None and price > left:
+        sentence = f"the planned price is {price * 100:.2g} % of the error budget, {left * 100:.2g} % of it are left"
+        yield Refusal(slug="budget-left", sentence=sentence, hint="wait until there is budget again, or plan less with costs_at_most=…")
+
+
 def _selects(selector: str, labels: dict[str, str]) -> bool:
     key, _, value = selector.partition("=")
     return key in labels and (not value or labels[key] == value)
+
+
+def _not_known(slug: str, lists: Iterable[str], what: str) -> Iterator[Refusal]:
+    """A question that nobody could answer is not answered with no."""
+    for one in lists:
+        sentence = f"{one} may not be listed with these credentials: {what} is not known"
+        yield Refusal(slug=slug, sentence=sentence, hint=f"kubectl auth can-i list {one}")
+
+
+def _unread_workloads(plan: Plan, facts: Facts) -> list[str]:
+    """Lists of workloads that could not be read, of the kinds that are hit."""
+    hit = {target.uid for target in targets(plan, "pod")}
+    kinds = {pod.workload.partition(" ")[0] for pod in facts.pods if pod.target.uid in hit} | {target.kind for target in targets(plan)}
+    return [one for one in facts.unread if one.removesuffix("s.apps") in kinds]
+
+
+def _undos(plan: Plan) -> list[Undo]:
+    return [undo for bound in plan.bound for undo in bound.undo]
+
+
+def _words(subject: Target) -> str:
+    return f"{subject.kind} {subject.namespace}/{subject.name}"

@@ -87,6 +87,19 @@ def fence_the_dead(directory: Path, *, kill_marked: KillMarked) -> tuple[int, ..
     return tuple(killed)
 
 
+def survivors(directory: Path, *, marked: Callable[[str], Sequence[int]]) -> tuple[int, ...]:
+    """Process groups and processes of runners that are gone, alive all the same. Kills nothing."""
+    alive: list[int] = []
+    for path in sorted(directory.glob("writers-*.json")):
+        known = msgspec.json.decode(path.read_bytes(), type=Writers)
+        if start_time(known.runner) == known.started:
+            continue
+        for writer in known.writers:
+            alive += [writer.pgid] if writer.started and start_time(writer.pgid) == writer.started else []
+            alive += marked(writer.token) if writer.token else []
+    return tuple(dict.fromkeys(alive))
+
+
 def _kill_group(pgid: int) -> None:
     try:
         os.killpg(pgid, signal.SIGKILL)

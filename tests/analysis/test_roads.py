@@ -297,6 +297,15 @@ def test_a_suppressed_guard_is_named_in_the_sentence() -> None:
     assert record.judgement.sentence.endswith("switched off by hand: hours")
 
 
+@pytest.mark.parametrize("name", RED)
+def test_it_is_named_whatever_the_verdict(name: str) -> None:
+    """An inconclusive run is repeated by somebody who has to know."""
+    record = RED[name][0](1)
+    again = judged(but(record, suppressed=("hours: now",)), final=True)
+
+    assert again.judgement.sentence.endswith("; switched off by hand: hours: now")
+
+
 def test_what_may_be_inferred_is_about_the_victims_only() -> None:
     """Another endpoint that came or went makes the victim's share smaller, and no more than that."""
     record = Script(served=(), still_ready=("web-1", "web-2"), passing=("web-4",)).record()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from chaosfw.drivers.kubernetes import look, marks, nodes
+from chaosfw.drivers.kubernetes import look, marks, nodes, published
 from chaosfw.drivers.kubernetes.cluster import Cluster
 from chaosfw.model.environment import Target
 from chaosfw.model.fault import Undo, UndoRecord, UndoState
+from chaosfw.safety import fence
 from chaosfw.safety.ledger import LedgerFile
 from tests.cli.conftest import Shell
 
@@ -197,6 +200,40 @@ def test_what_a_dead_run_left_is_shown_then_put_back(shell: Shell, up: Path, clu
     assert not cluster.get(nodes.path("node-1"))["spec"].get("unschedulable")
     assert (shell.run("audit").code, shell.run("heal").out) == (0, "nothing to put back on sandbox\n")
     assert [path.name for path in (up / "safety").glob("*heal*")] == []
+
+
+def test_what_only_the_target_and_the_host_know_of_a_dead_run_is_told(shell: Shell, up: Path, cluster: Cluster) -> None:
+    """No ledger, no mark: but its records are published, and a process of it still runs."""
+    process = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    fence.record(up / "safety", runner=process.pid, writers=[(process.pid, "")])
+    writers = fence.path_of(up / "safety", process.pid)
+    known = json.loads(writers.read_text())
+    writers.write_text(json.dumps({**known, "started": "1"}))
+    published.publish(cluster, run="dead", namespace="default", undos=())
+
+    said = shell.run("audit")
+    published.withdraw(cluster, run="dead", namespace="default")
+    writers.unlink()
+    process.kill()
+    process.wait()
+
+    assert said.code == 12
+    assert "residue: published configmap default/chaosfw-run-dead: of run dead, which is on or died (mend: chaosfw heal" in said.out
+    assert f"residue: process {process.pid} of a run that died still runs (mend: chaosfw heal, or kill {process.pid})" in said.out
+    assert "2 left of ours" in said.out
+    assert shell.run("audit").code == 0
+
+
+@pytest.mark.usefixtures("left")
+def test_the_snapshot_of_a_run_that_has_not_ended_tells_what_is_ours_and_what_is_not(shell: Shell, up: Path, cluster: Cluster) -> None:
+    ledger = LedgerFile(up / "safety")
+    ledger.snapshot("dead", {"node node-1 · spec.unschedulable": False, "deployment shop/myapp · spec.replicas": 9})
+
+    said = shell.run("audit")
+    ledger.forget("dead")
+
+    assert "residue: node node-1 · spec.unschedulable: was False, is True (mend: kubectl uncordon node-1)" in said.out
+    assert "of others: deployment shop/myapp · spec.replicas: was 9, is 3\n" in said.out
 
 
 @pytest.mark.usefixtures("left")

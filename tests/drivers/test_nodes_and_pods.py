@@ -373,6 +373,7 @@ PLANTED = [
     ),
     (BUDGET, {"spec": {"minAvailable": 0}}, {"spec": {"minAvailable": 2}}, "poddisruptionbudget shop/myapp · spec"),
     (CONFIG, {"data": {"LOG_LEVEL": "debug"}}, {"data": {"LOG_LEVEL": "info"}}, "configmap shop/myapp · data"),
+    (CONFIG, {"data": {"MORE": "x"}}, {"data": {"MORE": None}}, "configmap shop/myapp · data"),
     (DEPLOYMENT, MARK, UNMARK, f"mark deployment shop/myapp · {marks.MARK}"),
 ]
 """Object, residue planted on it, its taking away, and the path at which the audit has to find it."""

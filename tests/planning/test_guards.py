@@ -106,6 +106,7 @@ OURS = tuple(but(pod, ours="of chaosfw") if pod.target == WEB_A else pod for pod
 AT_WORK = but(SANDBOX, hours=("mon-fri 09:00-17:00 Europe/Berlin",))
 SUNDAY = datetime(2026, 11, 22, 9, 0, tzinfo=UTC).timestamp()
 
+NO_SCALERS = GOOD.changed(unread=("horizontalpodautoscalers.autoscaling",))
 REFUSED: list[tuple[str, str, Case]] = [
     ("no-claims", "neither a hypothesis nor an objective", Case(experiment=Experiment(title="t"))),
     ("no-way-back", "'break' has no undo", Case(bound=(but(bound(NODE_A), undo=()),))),
@@ -177,7 +178,16 @@ REFUSED: list[tuple[str, str, Case]] = [
     ("opt-in", "node node-a in a does not carry", Case(limits=OPT_IN, bound=(bound(NODE_A),))),
     ("rights", "these credentials may not patch nodes", Case(facts=GOOD.changed(lacking=("patch nodes",)))),
     ("owners", "HorizontalPodAutoscaler shop/web decides", Case(bound=(SCALED,), facts=GOOD.changed(workloads=(but(WEB, scaled_by=HPA),)))),
-    ("owners", "kept as declared by Flux", Case(bound=(SCALED,), facts=GOOD.changed(workloads=(but(WEB, delivered_by="Flux"),)))),
+    ("owners", "kept as declared by Flux", Case(bound=(SCALED,), facts=GOOD.changed(delivered={WEB.name: "Flux"}))),
+    (
+        "owners",
+        "horizontalpodautoscalers.autoscaling may not be listed",
+        Case(bound=(SCALED,), facts=GOOD.changed(unread=("horizontalpodautoscalers.autoscaling",))),
+    ),
+    ("degraded", "deployments.apps may not be listed", Case(facts=GOOD.changed(unread=("deployments.apps",)))),
+    ("rollout", "whether what is hit there is being rolled out", Case(facts=GOOD.changed(unread=("deployments.apps",)))),
+    ("other-chaos", "podchaos.chaos-mesh.org may not be listed", Case(facts=GOOD.changed(unread=("podchaos.chaos-mesh.org",)))),
+    ("budget-left", "2 % of the error budget, 1 % of it are left", Case(price=0.02, environment=but(SANDBOX, budget_left=0.01))),
     ("clock", "the API server's clock is 31 s behind ours", Case(facts=GOOD.changed(clock_ahead=-31.0))),
     ("ourselves", "is of chaosfw, and would be hit", Case(facts=GOOD.changed(pods=OURS))),
     ("ourselves", "is of chaosfw, and would be hit", Case(facts=GOOD.changed(pods=OURS), bound=(bound(NODE_A),))),
@@ -229,8 +239,14 @@ PASSED: list[tuple[str, Case]] = [
     ("opt-in", Case(limits=OPT_IN, facts=GOOD.changed(workloads=(but(WEB, labels={"chaos": "yes"}),)))),
     ("opt-in", Case(limits=OPT_IN, facts=GOOD.changed(namespaces={"shop": {"chaos": "yes"}}))),
     ("rights", GOOD),
-    ("owners", Case(facts=GOOD.changed(workloads=(but(WEB, delivered_by="Flux", scaled_by=HPA),)))),
+    ("owners", Case(facts=GOOD.changed(workloads=(but(WEB, scaled_by=HPA),), delivered={WEB.name: "Flux"}))),
+    ("owners", Case(facts=GOOD.changed(unread=("horizontalpodautoscalers.autoscaling",)))),
+    ("degraded", Case(facts=GOOD.changed(unread=("statefulsets.apps",)))),
+    ("rollout", Case(facts=GOOD.changed(unread=("statefulsets.apps",)))),
+    ("other-chaos", Case(facts=GOOD.changed(unread=("namespaces",)))),
     ("clock", Case(facts=GOOD.changed(clock_ahead=1.9))),
+    ("budget-left", Case(price=0.02, environment=but(SANDBOX, budget_left=0.02))),
+    ("budget-left", Case(environment=but(SANDBOX, budget_left=0.0))),
     ("ourselves", Case(facts=GOOD.changed(pods=OURS), bound=(kill(PODS[1]),))),
 ]
 
@@ -305,7 +321,14 @@ def test_what_the_environment_suppresses_passes_with_its_reason() -> None:
 
     left, silenced = guards.suppressed(case.refused(), case.plan())
 
-    assert (left, silenced) == ((), ("degraded: known since Monday",))
+    assert (left, silenced) == ((), ("degraded: known since Monday (deployment shop/web is degraded already: 1 of 3 pods ready)",))
+
+
+def test_a_reason_that_silences_more_than_one_thing_says_so() -> None:
+    found = [Refusal(slug="degraded", sentence=f"{name} is degraded") for name in ("a", "b", "c")]
+    plan = Case(environment=but(SANDBOX, suppress={"degraded": "a is known"})).plan()
+
+    assert guards.suppressed(found, plan) == ((), ("degraded: a is known (a is degraded, and 2 more)",))
 
 
 @pytest.mark.parametrize("slug", guards.NEVER_SUPPRESSED)

@@ -324,3 +324,22 @@ def test_whatever_is_asked_outside_never_widens(tmp_path_factory: pytest.TempPat
     now = passes(min(hit, there), there, environment=chosen.limits, experiment=chosen.beside)
 
     assert now == all(passes(min(hit, there), there, environment=one, experiment=None) for one in [Limits(pods=0.34), *each])
+
+
+@pytest.mark.parametrize(
+    ("written", "said", "left"),
+    [("", "", None), ('"40%"', "", 0.4), ("", "12%", 0.12), ('"40%"', "12%", 0.12), ('"40%"', "90%", 0.4), ('"40%"', "0%", 0.0)],
+)
+def test_of_two_words_on_what_is_left_of_the_budget_the_smaller_counts(tmp_path: Path, written: str, said: str, left: float | None) -> None:
+    text = "[tool.chaosfw.environments.sandbox]\n" + (f"budget_left = {written}\n" if written else "")
+
+    assert loaded(tmp_path, text, variables={"CHAOSFW_BUDGET_LEFT": said}).chosen().budget_left == left
+
+
+def test_what_is_left_of_the_budget_has_to_be_a_share(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="CHAOSFW_BUDGET_LEFT"):
+        loaded(tmp_path, "", variables={"CHAOSFW_BUDGET_LEFT": "a lot"})
+    assert any("environments.sandbox.budget_left" in one for one in problems(tmp_path, TWO_LEFT))
+
+
+TWO_LEFT = '[tool.chaosfw.environments.sandbox]\nbudget_left = "a lot"\n'

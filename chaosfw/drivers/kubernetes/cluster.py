@@ -25,6 +25,8 @@ Object = dict[str, Any]
 TIMEOUT = 5.0
 """Seconds that one request may take: an API server that needs longer is not one to hold a fault on."""
 
+_SIGNED = {"fieldManager": "chaosfw"}
+"""Who we are in managedFields, so that the audit can tell our writes from those of others."""
 WATCH = 300
 """Seconds after which the server is asked to end a watch, so that one that hangs is noticed."""
 
@@ -124,10 +126,10 @@ class Cluster:
 
     def patch(self, path: str, body: Json) -> Object:
         """A merge patch; with ``metadata.resourceVersion`` in it a compare-and-swap (409 when it moved)."""
-        return self._send("PATCH", path, body=body, content="application/merge-patch+json")
+        return self._send("PATCH", path, query=_SIGNED, body=body, content="application/merge-patch+json")
 
     def post(self, path: str, body: Json) -> Object:
-        return self._send("POST", path, body=body)
+        return self._send("POST", path, query=_SIGNED, body=body)
 
     def delete(self, path: str, body: Json = None) -> Object:
         return self._send("DELETE", path, body=body)

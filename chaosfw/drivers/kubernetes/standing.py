@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-from chaosfw.drivers.kubernetes import look
-from chaosfw.drivers.kubernetes.cluster import Cluster, Object
+from chaosfw.drivers.kubernetes import fields, look
+from chaosfw.drivers.kubernetes.cluster import Answered, Cluster, Object
 from chaosfw.model.facts import Facts, PodFacts, WorkloadFacts
+from chaosfw.model.fault import Bound
 from chaosfw.model.struct import but
 from chaosfw.timing import SYSTEM, seconds
 
@@ -27,8 +28,17 @@ GITOPS = {
     "helm.toolkit.fluxcd.io/name": "Flux",
 }
 """Labels and annotations of controllers that keep objects as declared elsewhere."""
-MESH = ("podchaos", "networkchaos", "stresschaos", "iochaos", "timechaos", "dnschaos", "httpchaos", "kernelchaos", "schedules", "workflows")
-"""Resources of Chaos Mesh (chaos-mesh.org/v1alpha1)."""
+DELIVERING = {
+    "argocd-controller": "Argo CD",
+    "argocd-application-controller": "Argo CD",
+    "kustomize-controller": "Flux",
+    "helm-controller": "Flux",
+}
+"""What such controllers call themselves in managedFields."""
+MESH = "chaos-mesh.org"
+LITMUS = "litmuschaos.io"
+MESH_ALSO = ("schedules", "workflows")
+"""Resources of Chaos Mesh that start others; all that break something themselves end with ``chaos``."""
 KRKN = ("krkn-chaos/krkn", "redhat-chaos/krkn")
 """Parts of the image names of krkn."""
 
@@ -36,17 +46,61 @@ KRKN = ("krkn-chaos/krkn", "redhat-chaos/krkn")
 def facts(cluster: Cluster) -> Facts:
     """Everything that the guards judge."""
     found = look.facts(cluster)
-    pods = look.pods(cluster)
-    scalers = list(_scalers(cluster))
+    pods, lists = look.pods(cluster), Lists(cluster)
+    scalers = list(_scalers(lists))
     return but(
         found,
         pods=tuple(but(one, ours=_ours(pod)) for one, pod in _paired(found, pods)),
-        workloads=tuple(_workload(kind, one, scalers) for kind, one in _workloads(cluster)),
-        namespaces={look.name_of(one): one["metadata"].get("labels") or {} for one in cluster.readable("/api/v1/namespaces")},
-        others=(*_mesh(cluster), *_litmus(cluster), *_krkn(pods)),
+        workloads=tuple(_workload(kind, one, scalers) for kind, one in _workloads(lists)),
+        namespaces={look.name_of(one): one["metadata"].get("labels") or {} for one in lists.read("/api/v1/namespaces")},
+        others=(*_mesh(lists), *_litmus(lists), *_krkn(pods)),
         now=SYSTEM.wall_ns() / 1e9,
         clock_ahead=_clock_ahead(cluster),
+        unread=tuple(lists.unread),
     )
+
+
+class Lists:
+    """Lists of one cluster; one that may not be read is noted: what is in it is not known, which is not the same as nothing."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.unread: list[str] = []
+
+    def read(self, path: str) -> list[Object]:
+        """All items; none where there is no such list."""
+        try:
+            return self.cluster.items(path)
+        except Answered as answer:
+            if answer.code not in (403, 404):
+                raise
+            self.unread += [_resource(path)] if answer.code == 403 else []
+            return []
+
+
+def _resource(path: str) -> str:
+    """``deployments.apps`` for /apis/apps/v1/deployments, as kubectl takes it."""
+    parts = path.strip("/").split("/")
+    return parts[-1] + (f".{parts[1]}" if parts[0] == "apis" else "")
+
+
+def delivered(cluster: Cluster, bounds: Iterable[Bound]) -> dict[str, str]:
+    """Of each object that is changed, who keeps it as declared elsewhere: by its labels and annotations, and by managedFields."""
+    subjects = dict.fromkeys(undo.subject for bound in bounds for undo in bound.undo if undo.subject.kind in fields.PATHS)
+    objects = ((subject, cluster.find(fields.path_of(subject))) for subject in subjects)
+    found = ((subject, deliverer(thing)) for subject, thing in objects if thing is not None)
+    return {f"{subject.kind} {subject.namespace}/{subject.name}": who for subject, who in found if who}
+
+
+def deliverer(thing: Object) -> str:
+    """The GitOps controller of an object; empty where there is none."""
+    metadata = thing["metadata"]
+    carried = {**(metadata.get("labels") or {}), **(metadata.get("annotations") or {})}
+    writers = [
+        one.get("manager", "") for one in metadata.get("managedFields") or [] if {"f:spec", "f:data"} & set(one.get("fieldsV1") or {})
+    ]
+    named = [who for key, who in GITOPS.items() if key in carried] + [DELIVERING[one] for one in writers if one in DELIVERING]
+    return named[0] if named else ""
 
 
 def _paired(found: Facts, pods: Iterable[Object]) -> Iterator[tuple[PodFacts, Object]]:
@@ -54,49 +108,60 @@ def _paired(found: Facts, pods: Iterable[Object]) -> Iterator[tuple[PodFacts, Ob
     return ((one, by_uid.get(one.target.uid, {"metadata": {}})) for one in found.pods)
 
 
-def _workloads(cluster: Cluster) -> Iterator[tuple[str, Object]]:
+def _workloads(lists: Lists) -> Iterator[tuple[str, Object]]:
     for kind in ("deployment", "statefulset"):
-        yield from ((kind, one) for one in cluster.readable(f"/apis/apps/v1/{kind}s"))
+        yield from ((kind, one) for one in lists.read(f"/apis/apps/v1/{kind}s"))
 
 
 def _workload(kind: str, one: Object, scalers: list[tuple[str, str]]) -> WorkloadFacts:
     status, wanted = one.get("status", {}), one["spec"].get("replicas", 1)
     name = f"{kind} {one['metadata']['namespace']}/{look.name_of(one)}"
     seen = status.get("observedGeneration", 0) >= one["metadata"].get("generation", 0)
-    carried = {**(one["metadata"].get("labels") or {}), **(one["metadata"].get("annotations") or {})}
     return WorkloadFacts(
         name=name,
         wanted=wanted,
         ready=status.get("readyReplicas", 0),
-        rolling=not seen or status.get("updatedReplicas", 0) < wanted or status.get("replicas", 0) > wanted,
+        rolling=not seen or status.get("updatedReplicas", 0) < _to_update(one, wanted) or status.get("replicas", 0) > wanted,
         labels=one["metadata"].get("labels") or {},
         scaled_by=next((scaler for scaler, scaled in scalers if scaled == name), ""),
-        delivered_by=next((who for key, who in GITOPS.items() if key in carried), ""),
     )
 
 
-def _scalers(cluster: Cluster) -> Iterator[tuple[str, str]]:
+def _to_update(one: Object, wanted: int) -> int:
+    """How many replicas its strategy brings up to date by itself: of a StatefulSet none on delete, and none below its partition."""
+    strategy = one["spec"].get("updateStrategy") or {}
+    partition = (strategy.get("rollingUpdate") or {}).get("partition") or 0
+    return 0 if strategy.get("type") == "OnDelete" else max(0, wanted - int(partition))
+
+
+def _scalers(lists: Lists) -> Iterator[tuple[str, str]]:
     """Autoscalers and what they scale."""
-    for one in cluster.readable("/apis/autoscaling/v2/horizontalpodautoscalers"):
+    for one in lists.read("/apis/autoscaling/v2/horizontalpodautoscalers"):
         of, namespace = one["spec"].get("scaleTargetRef") or {}, one["metadata"]["namespace"]
         yield f"HorizontalPodAutoscaler {namespace}/{look.name_of(one)}", f"{str(of.get('kind', '')).lower()} {namespace}/{of.get('name')}"
 
 
-def _mesh(cluster: Cluster) -> Iterator[str]:
+def _mesh(lists: Lists) -> Iterator[str]:
     """Chaos Mesh: everything that is not finished or paused. No CRDs: none."""
-    if not _has_group(cluster, "chaos-mesh.org"):
-        return
-    for resource in MESH:
-        for one in cluster.readable(f"/apis/chaos-mesh.org/v1alpha1/{resource}"):
-            phase = ((one.get("status") or {}).get("experiment") or {}).get("desiredPhase", "Run")
-            if phase == "Run" and "experiment.chaos-mesh.org/pause" not in (one["metadata"].get("annotations") or {}):
+    for resource in _resources(lists.cluster, MESH, "v1alpha1"):
+        if not resource.endswith("chaos") and resource not in MESH_ALSO:
+            continue
+        for one in lists.read(f"/apis/{MESH}/v1alpha1/{resource}"):
+            if _is_on(one):
                 yield f"Chaos Mesh {one.get('kind', resource)} {one['metadata'].get('namespace', '')}/{look.name_of(one)}"
 
 
-def _litmus(cluster: Cluster) -> Iterator[str]:
-    if not _has_group(cluster, "litmuschaos.io"):
+def _is_on(chaos: Object) -> bool:
+    """An experiment that is wanted to run, a workflow without an end, a schedule: none of them paused."""
+    status = chaos.get("status") or {}
+    is_wanted = (status.get("experiment") or {}).get("desiredPhase", "Run") == "Run" and not status.get("endTime")
+    return is_wanted and (chaos["metadata"].get("annotations") or {}).get("experiment.chaos-mesh.org/pause") != "true"
+
+
+def _litmus(lists: Lists) -> Iterator[str]:
+    if "chaosengines" not in _resources(lists.cluster, LITMUS, "v1alpha1"):
         return
-    for one in cluster.readable("/apis/litmuschaos.io/v1alpha1/chaosengines"):
+    for one in lists.read(f"/apis/{LITMUS}/v1alpha1/chaosengines"):
         active = one.get("spec", {}).get("engineState", "active") == "active"
         if active and (one.get("status") or {}).get("engineStatus", "initialized") not in ("completed", "stopped"):
             yield f"Litmus ChaosEngine {one['metadata'].get('namespace', '')}/{look.name_of(one)}"
@@ -109,15 +174,17 @@ def _krkn(pods: Iterable[Object]) -> Iterator[str]:
             yield f"krkn in pod {pod['metadata']['namespace']}/{look.name_of(pod)}"
 
 
-def _has_group(cluster: Cluster, name: str) -> bool:
-    return any(one.get("name") == name for one in cluster.get("/apis").get("groups") or [])
+def _resources(cluster: Cluster, group: str, version: str) -> list[str]:
+    """What a group serves, without subresources; nothing where there is no such group."""
+    found = cluster.find(f"/apis/{group}/{version}") or {}
+    return [str(one["name"]) for one in found.get("resources") or [] if "/" not in one["name"]]
 
 
 def _ours(pod: Object) -> str:
     metadata = pod["metadata"]
     if (metadata.get("labels") or {}).get(PART_OF) == "chaosfw":
         return "of chaosfw"
-    here = (OWN_NAMESPACE.read_text(), os.environ.get("HOSTNAME")) if OWN_NAMESPACE.exists() else None
+    here = (OWN_NAMESPACE.read_text(), os.environ.get("POD_NAME") or os.environ.get("HOSTNAME")) if OWN_NAMESPACE.exists() else None
     if (metadata.get("namespace"), metadata.get("name")) == here:
         return "where this run is running"
     return ""
