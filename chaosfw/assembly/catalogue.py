@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 
 import msgspec
 
-from chaosfw.drivers.kubernetes import lease, look, published, rights, standing
+from chaosfw.drivers.kubernetes import lease, look, published, reapers, rights, standing
 from chaosfw.drivers.kubernetes.audit import KubernetesAuditor
 from chaosfw.drivers.kubernetes.cluster import here
 from chaosfw.drivers.kubernetes.cordon import Cordon, Drain, ZoneDrain
@@ -135,6 +135,24 @@ def _published(kind: str, data: Json) -> Json:
     return [to_json(record) for record in published.records(here(), namespace=data["namespace"])]
 
 
+def _reaper(kind: str, data: Json) -> Json:
+    """What a reaper does, and what is asked of one: see ``drivers.kubernetes.reapers``."""
+    given = dict(data)
+    verb = given.pop("verb")
+    ours = [name for name in kinds() if name != PLAIN.name]
+    match verb:
+        case "beat" | "leave" | "known" | "word_on" | "publications":
+            return msgspec.to_builtins(getattr(reapers, verb)(here(), **given))
+        case "vow" | "withdraw_if_done":
+            return msgspec.to_builtins(getattr(reapers, verb)(here(), revertible=ours, **given))
+        case "revertible":
+            return [to_json(record) for record in published.records(here(), **given) if record.undo.fault in ours]
+        case "tell":
+            return reapers.tell(here(), record=msgspec.convert(given["record"], UndoRecord), who=given["who"], what=given["what"])
+        case _:
+            raise UsageError(f"unknown verb {verb!r} of a reaper")
+
+
 def _delivered(kind: str, data: Json) -> Json:
     return standing.delivered(here(), msgspec.convert(data, list[Bound]))
 
@@ -174,6 +192,7 @@ _VERBS: dict[str, Callable[[str, Json], Json]] = {
     "publish": _publish,
     "withdraw": _withdraw,
     "published": _published,
+    "reaper": _reaper,
     "see": _see,
     "serving": _serving,
     "identity": _ping,

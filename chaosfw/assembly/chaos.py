@@ -33,6 +33,7 @@ from chaosfw.model.facts import EndpointFacts, Facts
 from chaosfw.model.fault import Bound, RunMark
 from chaosfw.model.load import Endpoint
 from chaosfw.model.plan import Plan, Refusal
+from chaosfw.model.reaping import Word
 from chaosfw.model.record import Record
 from chaosfw.model.struct import Json, but, to_json
 from chaosfw.model.verdict import Judgement, Safety, Verdict
@@ -55,6 +56,8 @@ from chaosfw.timing import boot_id, iso, nanoseconds
 
 LOOK = 15.0
 """Seconds that one look at the environment may take before or after a run."""
+REAPER = 10.0
+"""Seconds that the reaper in the cluster may take to say that it watches over a run."""
 MARK_GRACE = 600.0
 """Seconds for putting back, and for clocks that differ, beyond the longest run: after them a mark has expired."""
 SCHEMA = 1
@@ -174,7 +177,7 @@ class Chaos:
             if only_plan:
                 self._release()
             else:
-                self._take_snapshot()
+                self._take_snapshot(reaper=facts.reaper)
         except Refused:
             self._release()
             raise
@@ -231,7 +234,7 @@ class Chaos:
         if place.environment.kubeconfig:
             asked = [to_json(one) for one in plan.bound]
             lacking, delivered = (self.session.caller.kind("", verb, asked, timeout=LOOK) for verb in ("lacking", "delivered"))
-            facts = but(facts, lacking=tuple(lacking), delivered=delivered)
+            facts = but(facts, lacking=tuple(lacking), delivered=delivered, reaper=self._ask_reaper("known", timeout=LOOK))
         heals = bool(bound) and all(one.self_heals and not one.undo for one in bound)
         seconds = expected_seconds(experiment, heals_itself=heals)
         requests, share = planned_price(experiment, seconds=seconds)
@@ -302,7 +305,8 @@ class Chaos:
             url(self.experiment.load.endpoint, "")
         return located(translated(self.experiment, self.session.place.environment.namespaces), url)
 
-    def _take_snapshot(self) -> None:
+    def _take_snapshot(self, *, reaper: str) -> None:
+        """What a healer will need, where it will look for it. Nothing is kept when that fails: nothing has been broken."""
         assert self.plan is not None
         assert self.session.ledger is not None
         self._folder = self.session.folder.new_run(self.experiment.title or self.test)
@@ -310,14 +314,43 @@ class Chaos:
         self._folder.write_line(unended(self.id, self._folder.name, self.experiment.title, self.test))
         world = self.session.caller.kind("", "snapshot", to_json(self.plan.environment), timeout=LOOK)
         self.session.ledger.snapshot(self.id, world)
-        if undos := [to_json(undo) for bound in self.plan.bound for undo in bound.undo if self.plan.environment.kubeconfig]:
-            asked = {"run": self.id, "namespace": self.plan.environment.state_namespace, "undos": undos}
-            self.session.caller.kind("", "publish", asked, timeout=LOOK)
-            self._published = True
+        try:
+            self._publish(reaper=reaper)
+        except ChaosfwError:
+            self._forget()
+            raise
+
+    def _publish(self, *, reaper: str) -> None:
+        assert self.plan is not None
+        undos = [to_json(undo) for bound in self.plan.bound for undo in bound.undo]
+        if not (undos and self.plan.environment.kubeconfig):
+            return
+        asked = {"run": self.id, "namespace": self.plan.environment.state_namespace, "undos": undos}
+        self.session.caller.kind("", "publish", asked, timeout=LOOK)
+        self._published = True
+        if reaper and (why := self._reaper_lacks(reaper)):
+            self._refuse([Refusal(slug="way-back", sentence=why, hint="kubectl logs of the reaper; deploy/reaper/")])
+
+    def _reaper_lacks(self, reaper: str) -> str:
+        """Why the reaper can not be relied on, as its own word on what was just published tells; empty when it can."""
+        assert self.plan is not None
+        if self.plan.environment.accept_manual_heal:
+            return ""
+        until = self.session.clock.monotonic_ns() + nanoseconds(REAPER)
+        while (word := msgspec.convert(self._ask_reaper("word_on", run=self.id, timeout=LOOK), Word | None)) is None:
+            if self.session.clock.monotonic_ns() >= until:
+                return f"{reaper} gave no word within {REAPER:g} s that it watches over this run: it may be dead"
+            self.session.clock.sleep(0.05)
+        return f"{word.by} could not put everything back: it may not {', '.join(word.lacking)}" if word.lacking else ""
+
+    def _ask_reaper(self, verb: str, *, timeout: float, **data: Json) -> Json:
+        assert self.session.place is not None
+        asked = {"verb": verb, "namespace": self.session.place.environment.state_namespace, **data}
+        return self.session.caller.kind("", "reaper", asked, timeout=timeout)
 
     def _refuse(self, reasons: Sequence[Refusal], *, blocked: str = "") -> NoReturn:
         """Writes the refusal into the game day, then raises it."""
-        folder = self.session.folder.new_run(self.experiment.title or self.test)
+        folder = self._folder or self.session.folder.new_run(self.experiment.title or self.test)
         wall = self.session.clock.wall_ns()
         record = Record(
             run=self.id,

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from chaosfw.cli import gamedays, putting_back, sandboxes
+from chaosfw.cli import gamedays, putting_back, reaping, sandboxes
 from chaosfw.errors import ChaosfwError, Refused, UsageError
 
 Command = Callable[[argparse.Namespace], int]
@@ -54,6 +54,11 @@ def parser() -> argparse.ArgumentParser:
     stop.add_argument("--reason", default="", help="why, for those who find it stopped")
     stop.add_argument("--lift", action="store_true", help="let runs start again")
     _put_back(stop, putting_back.stop)
+    reap = commands.add_parser("reap", help="the healer that lives in a cluster (deploy/reaper/): puts back what dead runs published")
+    reap.add_argument("--namespace", help="where runs publish: the environment's state_namespace (default: POD_NAMESPACE)")
+    reap.add_argument("--kubeconfig", type=Path, help="credentials (default: those of this pod's service account)")
+    reap.add_argument("--health", type=int, metavar="PORT", help="serve /healthz there")
+    reap.set_defaults(run=reaping.reap)
     report = commands.add_parser("report", help="write a game day's report again from its records")
     report.add_argument(
         "folder", nargs="?", type=Path, default=Path("reports/latest"), help="a game day's folder (default: reports/latest)"

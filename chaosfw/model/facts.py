@@ -5,6 +5,9 @@ from __future__ import annotations
 from chaosfw.model.environment import Identity, Target
 from chaosfw.model.struct import Noun
 
+REAPER = "a reaper"
+"""What a pod is that heals from inside the cluster."""
+
 
 class PodFacts(Noun, frozen=True, kw_only=True):
     """One pod that runs now. ``workload``: ``deployment shop/myapp``; empty where nothing owns it."""
@@ -72,6 +75,8 @@ class Facts(Noun, frozen=True, kw_only=True):
     """Lists that these credentials may not read, as kubectl names them: ``deployments.apps``. What is in them is not known."""
     delivered: dict[str, str] = {}
     """Of what the plan changes: who keeps it as declared elsewhere. ``service shop/myapp``: ``Argo CD``."""
+    reaper: str = ""
+    """The healer in the cluster that showed life last and has not said goodbye; its word on what is published proves that it lives."""
     lacking: tuple[str, ...] = ()
     """What these credentials may not do, of all that breaking and putting back needs: ``patch nodes``."""
     now: float = 0.0

@@ -239,14 +239,15 @@ def too_dear(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
 
 
 def unreliable_way_back(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
-    """On a real cluster a watchdog on this host does not survive the host; until the in-cluster reaper is there, a reason is needed."""
-    if plan.environment.kind == "sandbox" or plan.environment.accept_manual_heal:
+    """On a real cluster a watchdog on this host does not survive the host: a healer in the cluster is needed, or a reason to do without."""
+    if plan.environment.kind == "sandbox" or plan.environment.accept_manual_heal or facts.reaper:
         return
     if any(bound.undo for bound in plan.bound):
+        where = plan.environment.state_namespace
         yield Refusal(
             slug="way-back",
-            sentence="nothing outside this host would heal if this host were lost",
-            hint='accept_manual_heal = "reason" in the environment accepts that, and the report prints it',
+            sentence=f"nothing outside this host would heal if this host were lost: no reaper shows life in {where}",
+            hint='deploy/reaper/ is one; or accept_manual_heal = "reason" in the environment accepts that, and the report prints it',
         )
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from chaosfw.model.environment import Limits, Target
-from chaosfw.model.facts import Facts
+from chaosfw.model.facts import REAPER, Facts
 from chaosfw.model.fault import Undo
 from chaosfw.model.plan import Plan, Refusal
 from chaosfw.planning import hours
@@ -138,13 +138,15 @@ def clock(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
 
 
 def ourselves(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
-    """The load, the run and whoever heals must not be within the blast radius."""
-    lost = {target.name for target in targets(plan, "node")}
-    for pod in facts.pods:
-        if pod.ours and (pod.target in targets(plan, "pod") or pod.target.node in lost):
-            yield Refusal(
-                slug="ourselves", sentence=f"{pod.target} is {pod.ours}, and would be hit", hint="run it elsewhere, or protect its node"
-            )
+    """The load, the run and whoever heals must not be within the blast radius. Of several reapers one has to be left."""
+    lost, pods = {target.name for target in targets(plan, "node")}, targets(plan, "pod")
+    hit = [pod for pod in facts.pods if pod.ours and (pod.target in pods or pod.target.node in lost)]
+    spared = any(pod.ours == REAPER and pod.ready and pod not in hit for pod in facts.pods)
+    for pod in hit:
+        if pod.ours == REAPER and spared:
+            continue
+        whole = f"{pod.target} is {pod.ours}, and would be hit" + (" with every other one" if pod.ours == REAPER else "")
+        yield Refusal(slug="ourselves", sentence=whole, hint="run it elsewhere, or protect its node")
 
 
 def budget_gone(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:

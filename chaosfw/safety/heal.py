@@ -8,7 +8,7 @@ others. It never decides whether the run was good; it only does, records and say
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -64,6 +64,23 @@ def heal(
         )
         left += ended.state is not UndoState.closed
     return left
+
+
+def undone(records: Iterable[UndoRecord], *, caller: Caller) -> tuple[UndoRecord, ...]:
+    """
+    Records that were put back and are seen to be in again, open anew: a request of an issuer that nobody could fence has landed since.
+    What somebody else has changed meanwhile is not touched: only reverting tells that, by mark and value.
+    """
+    back = [record for record in records if record.state is UndoState.closed and record.ending in ("restored", "never-applied")]
+    return tuple(but(record, state=UndoState.in_, ending=None, was=None) for record in back if _is_in_again(caller, record))
+
+
+def _is_in_again(caller: Caller, record: UndoRecord) -> bool:
+    try:
+        answer = caller.kind(record.undo.fault, "healed", to_json(record.undo), timeout=CALL)
+    except ChaosfwError:
+        return True  # unseen is not proven: reverting again does no harm
+    return msgspec.convert(answer, Proof).holds is not True
 
 
 def _one(record: UndoRecord, was: UndoRecord, *, caller: Caller, clock: Clock, told: Told, ledger: Ledger, patience: float) -> UndoRecord:

@@ -101,15 +101,24 @@ class LeaseLock:
 
 
 def take(
-    *, file: FileLock, caller: Caller, clock: Clock, namespace: str, who: str, wait: float, waiting: Callable[[str], None] | None = None
+    *,
+    file: FileLock,
+    caller: Caller,
+    clock: Clock,
+    namespace: str,
+    who: str,
+    wait: float,
+    waiting: Callable[[str], None] | None = None,
+    over: str = "",
 ) -> LeaseLock:
     """
     The Lease with the next epoch, for whoever holds the file lock; that is let go where the Lease can not be had. Waits up to ``wait``
-    seconds, and calls ``waiting`` once with the holder's words. Raises LockTaken, or what the caller raises.
+    seconds, and calls ``waiting`` once with the holder's words. ``over``: the version in which it was seen to expire already. Raises
+    LockTaken, or what the caller raises.
     """
     made = LeaseLock(file, caller, clock, namespace, f"{who} {_process()} {secrets.token_hex(4)}", 0)
     try:
-        made.epoch = _taken(made, wait=wait, waiting=waiting)
+        made.epoch = _taken(made, wait=wait, waiting=waiting, over=over)
     except BaseException:
         file.release()
         raise
@@ -117,7 +126,7 @@ def take(
     return made
 
 
-def _taken(lock: LeaseLock, *, wait: float, waiting: Callable[[str], None] | None) -> int:
+def _taken(lock: LeaseLock, *, wait: float, waiting: Callable[[str], None] | None, over: str) -> int:
     until = lock.clock.monotonic_ns() + nanoseconds(wait)
     version, since, told = "", lock.clock.monotonic_ns(), False
     while True:
@@ -125,7 +134,7 @@ def _taken(lock: LeaseLock, *, wait: float, waiting: Callable[[str], None] | Non
         now = lock.clock.monotonic_ns()
         if seen.version != version:
             version, since = seen.version, now
-        expired = now - since >= nanoseconds(seen.seconds)
+        expired = seen.version == over or now - since >= nanoseconds(seen.seconds)
         if not seen.holder or expired or _is_dead_here(seen.holder):
             got = msgspec.convert(lock._ask("take", holder=lock.holder, seconds=LASTS, seen=seen.version), Held | None)
             if got is not None:

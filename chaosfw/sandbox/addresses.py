@@ -142,6 +142,7 @@ def _claim_one(path: Path, *, number: int) -> Claim | None:
         guard.bind((f"127.{number}.0.1", _CLAIM_PORT))
     except OSError:
         guard.close()
+        path.unlink(missing_ok=True)
         os.close(lock)
         return None
     return Claim(Network(number), lock=lock, guard=guard, path=path)

@@ -12,7 +12,7 @@ from chaosfw.faults import kubernetes
 from chaosfw.model.activity import Action, Hypothesis, Probe, PythonProvider
 from chaosfw.model.environment import Environment, Identity, Limits, Target
 from chaosfw.model.experiment import Experiment
-from chaosfw.model.facts import BudgetFacts, Facts, NodeFacts, PodFacts, WorkloadFacts
+from chaosfw.model.facts import REAPER, BudgetFacts, Facts, NodeFacts, PodFacts, WorkloadFacts
 from chaosfw.model.fault import Bound, Undo
 from chaosfw.model.load import Load
 from chaosfw.model.plan import Plan, Refusal
@@ -103,6 +103,16 @@ SCALED = but(bound(DEPLOYMENT, name="scale", fault="kubernetes.scale/1"), undo=(
 HPA = "HorizontalPodAutoscaler shop/web"
 OPT_IN = Limits(opt_in=("chaos=yes",))
 OURS = tuple(but(pod, ours="of chaosfw") if pod.target == WEB_A else pod for pod in GOOD.facts.pods)
+REAPERS = tuple(
+    PodFacts(
+        target=Target(kind="pod", name=f"reaper-{node.zone}", namespace="chaosfw", uid=f"r-{node.zone}", node=node.name),
+        ours=REAPER,
+        ready=True,
+    )
+    for node in NODES[:2]
+)
+WATCHED = GOOD.changed(pods=(*GOOD.facts.pods, *REAPERS))
+LAME = GOOD.changed(pods=(*GOOD.facts.pods, REAPERS[0], but(REAPERS[1], ready=False)))
 AT_WORK = but(SANDBOX, hours=("mon-fri 09:00-17:00 Europe/Berlin",))
 SUNDAY = datetime(2026, 11, 22, 9, 0, tzinfo=UTC).timestamp()
 
@@ -165,6 +175,7 @@ REFUSED: list[tuple[str, str, Case]] = [
     ("too-few-samples", "stable recovery needs 100 requests", Case(experiment=but(LOADED, load=Load(endpoint="web", rate=1.0)))),
     ("limits.budget", "the planned price is 9 % of the error budget, allowed: 5 %", Case(price=0.09)),
     ("way-back", "nothing outside this host would heal", Case(environment=real(accept_manual_heal=""), bound=(bound(NODE_A),))),
+    ("way-back", "no reaper shows life in default", Case(environment=real(accept_manual_heal=""), bound=(bound(NODE_A),))),
     ("degraded", "deployment shop/web is degraded already: 2 of 3 pods ready", Case(facts=GOOD.changed(workloads=(but(WEB, ready=2),)))),
     ("rollout", "deployment shop/web is being rolled out", Case(facts=GOOD.changed(workloads=(but(WEB, rolling=True),)))),
     ("rollout", "is being rolled out", Case(bound=(SCALED,), facts=GOOD.changed(pods=(), workloads=(but(WEB, rolling=True),)))),
@@ -191,6 +202,17 @@ REFUSED: list[tuple[str, str, Case]] = [
     ("clock", "the API server's clock is 31 s behind ours", Case(facts=GOOD.changed(clock_ahead=-31.0))),
     ("ourselves", "is of chaosfw, and would be hit", Case(facts=GOOD.changed(pods=OURS))),
     ("ourselves", "is of chaosfw, and would be hit", Case(facts=GOOD.changed(pods=OURS), bound=(bound(NODE_A),))),
+    (
+        "ourselves",
+        "reaper-a is a reaper, and would be hit with every other",
+        Case(facts=WATCHED, bound=(bound(*NODES[:2]),)),
+    ),
+    (
+        "ourselves",
+        "reaper-b is a reaper, and would be hit with every other",
+        Case(facts=WATCHED, bound=(bound(*NODES[:2]),)),
+    ),
+    ("ourselves", "reaper-a is a reaper, and would be hit with every other one", Case(facts=LAME, bound=(bound(NODE_A),))),
 ]
 
 PASSED: list[tuple[str, Case]] = [
@@ -226,6 +248,7 @@ PASSED: list[tuple[str, Case]] = [
     ("limits.budget", Case(price=0.9, limits=Limits(budget=None))),
     ("way-back", Case(environment=real(), bound=(bound(NODE_A),))),
     ("way-back", Case(environment=real(accept_manual_heal=""))),
+    ("way-back", Case(environment=real(accept_manual_heal=""), bound=(bound(NODE_A),), facts=GOOD.changed(reaper="reaper x"))),
     ("degraded", Case(facts=GOOD.changed(workloads=(WEB, but(WEB, name="deployment shop/other", ready=1))))),
     ("degraded", Case(facts=GOOD.changed(workloads=(but(WEB, ready=0),)))),
     ("degraded", Case(facts=GOOD.changed(workloads=(but(WEB, ready=2, rolling=True),)))),
@@ -248,6 +271,8 @@ PASSED: list[tuple[str, Case]] = [
     ("budget-left", Case(price=0.02, environment=but(SANDBOX, budget_left=0.02))),
     ("budget-left", Case(environment=but(SANDBOX, budget_left=0.0))),
     ("ourselves", Case(facts=GOOD.changed(pods=OURS), bound=(kill(PODS[1]),))),
+    ("ourselves", Case(facts=WATCHED, bound=(bound(NODE_A),))),
+    ("ourselves", Case(facts=LAME, bound=(bound(NODES[2]),))),
 ]
 
 

@@ -12,7 +12,7 @@ from chaosfw.model.environment import Target
 from chaosfw.model.fault import Proof, Reverted, Undo, UndoRecord, UndoState
 from chaosfw.model.struct import Json, to_json
 from chaosfw.ports import ProviderCall
-from chaosfw.safety.heal import heal
+from chaosfw.safety.heal import heal, undone
 from chaosfw.safety.ledger import LedgerFile
 from chaosfw.testing.clock import FakeClock
 
@@ -176,3 +176,17 @@ def test_a_number_in_a_name_is_no_reason_to_try_again(tmp_path: Path) -> None:
     healed(ledger_with(tmp_path, "a"), answers)
 
     assert answers.tries["a"] == 1
+
+
+@pytest.mark.parametrize(("holds", "again"), [(True, []), (False, ["b", "a"]), (None, ["b", "a"])])
+def test_what_is_in_again_is_open_anew(tmp_path: Path, holds: bool | None, again: list[str]) -> None:
+    """What can not be seen counts as in; what somebody else had put back or replaced is not looked at."""
+    ledger, answers = ledger_with(tmp_path, "a", "b", "other"), Answers(other=lambda attempt: Reverted(ending="by-other", what="theirs"))
+    healed(ledger, answers)
+    answers.healed = lambda name: holds
+
+    found = undone(ledger.records(), caller=answers)
+
+    assert sorted(record.undo.id for record in found) == sorted(again)
+    assert {record.state for record in found} <= {UndoState.in_}
+    assert {record.ending for record in found} <= {None}

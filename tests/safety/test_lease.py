@@ -112,6 +112,24 @@ def test_one_that_renews_no_more_is_taken_after_it_lasted_by_our_own_clock(tmp_p
     held.release()
 
 
+def test_one_that_was_seen_to_be_over_is_taken_at_once_unless_it_has_changed_since(tmp_path: Path) -> None:
+    api, clock = Api(), FakeClock()
+    over = api.put("another host", 4).version
+
+    def at_once() -> lease.LeaseLock:
+        file = lock.take(tmp_path, who="r", clock=clock)
+        return lease.take(file=file, caller=api, clock=clock, namespace="default", who="r", wait=0.0, over=over)
+
+    held = at_once()
+    assert held.epoch == 5
+    held.release()
+
+    api.put("another host", 6)
+    with pytest.raises(LockTaken, match="another host"):
+        at_once()
+    assert not clock.slept
+
+
 def test_a_dead_process_of_this_host_is_not_waited_for(tmp_path: Path) -> None:
     api, clock = Api(), FakeClock()
     mine = lease._process()

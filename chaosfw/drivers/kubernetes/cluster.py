@@ -12,10 +12,12 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
+import yaml
 from kubernetes import config
 
 from chaosfw.errors import DriverError, EnvironmentTrouble
@@ -49,6 +51,7 @@ class Cluster:
         self._client = config.new_client_from_config(config_file=kubeconfig)
         self._configuration = self._client.configuration
         self._pool: urllib3.PoolManager = self._client.rest_client.pool_manager
+        self._token_file = _token_file(kubeconfig)
         self.server: str = self._configuration.host
 
     def get(self, path: str, **query: Any) -> Object:
@@ -116,6 +119,15 @@ class Cluster:
                 return None
             raise
 
+    def readable_one(self, path: str) -> Object | None:
+        """The object; None where there is none, or where it may not be read."""
+        try:
+            return self.find(path)
+        except Answered as answer:
+            if answer.code == 403:
+                return None
+            raise
+
     def date(self) -> str:
         """The time that the server says it is, as HTTP writes it; empty where it does not say."""
         try:
@@ -153,6 +165,8 @@ class Cluster:
         return parsed
 
     def _authorization(self) -> dict[str, str]:
+        if self._token_file is not None:
+            return {"Authorization": f"Bearer {self._token_file.read_text().strip()}"}  # the kubelet renews it long before it ends
         if self._configuration.refresh_api_key_hook is not None:
             self._configuration.refresh_api_key_hook(self._configuration)
         for name in ("authorization", "BearerToken"):
@@ -160,6 +174,15 @@ class Cluster:
                 return {"Authorization": value}
         basic = self._configuration.get_basic_auth_token()
         return {"Authorization": basic} if self._configuration.username and basic else {}
+
+
+def _token_file(kubeconfig: str) -> Path | None:
+    """Where the token of the current user is, if it is kept in a file of its own: a pod's is renewed every hour."""
+    written = yaml.safe_load(Path(kubeconfig).read_text()) or {}
+    contexts = {one.get("name"): one.get("context") or {} for one in written.get("contexts") or []}
+    users = {one.get("name"): one.get("user") or {} for one in written.get("users") or []}
+    user = users.get(contexts.get(written.get("current-context"), {}).get("user"), {})
+    return Path(kubeconfig).parent / user["tokenFile"] if user.get("tokenFile") else None
 
 
 _clusters: dict[str, Cluster] = {}

@@ -32,6 +32,13 @@ PATHS = {
     "statefulset": "/apis/apps/v1/namespaces/{namespace}/statefulsets/{name}",
 }
 """Where objects are, by the kind that targets name."""
+WRITTEN = {
+    "configmap": "ConfigMap",
+    "poddisruptionbudget": "PodDisruptionBudget",
+    "networkpolicy": "NetworkPolicy",
+    "statefulset": "StatefulSet",
+}
+"""Kinds that the API writes with more than one capital letter."""
 _attempted: set[str] = set()
 """Undo records that this process has sent a restoring patch for: when its reply was lost, the object found as it was is our own work."""
 
@@ -50,6 +57,17 @@ class Field:
 
 def path_of(target: Target) -> str:
     return PATHS[target.kind].format(name=target.name, namespace=target.namespace)
+
+
+def list_of(kind: str) -> str:
+    """Where all objects of a kind are listed, whatever their namespace: ``/apis/apps/v1/deployments``."""
+    return PATHS[kind].replace("/namespaces/{namespace}", "").rpartition("/")[0]
+
+
+def resource_of(kind: str) -> tuple[str, str]:
+    """API group (empty: core) and resource of a kind: ``("apps", "deployments")``."""
+    parts = PATHS[kind].strip("/").split("/")
+    return (parts[1] if parts[0] == "apis" else ""), parts[-2]
 
 
 def found(cluster: Cluster, *, kind: str, name: str, namespace: str = "") -> Object:

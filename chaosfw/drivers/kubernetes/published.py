@@ -23,15 +23,7 @@ NAME = "chaosfw-run-"
 RECORDS = "records"
 LARGEST = 900_000
 """Bytes that the records of a run may have: an object holds a mebibyte."""
-MARKABLE = {
-    "node": "/api/v1/nodes",
-    "deployment": "/apis/apps/v1/deployments",
-    "statefulset": "/apis/apps/v1/statefulsets",
-    "service": "/api/v1/services",
-    "configmap": "/api/v1/configmaps",
-    "poddisruptionbudget": "/apis/policy/v1/poddisruptionbudgets",
-    "networkpolicy": "/apis/networking.k8s.io/v1/networkpolicies",
-}
+MARKABLE = {kind: fields.list_of(kind) for kind in fields.PATHS}
 """Where marks can be."""
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from chaosfw.drivers.kubernetes import fields
 from chaosfw.drivers.kubernetes.cluster import Answered, Cluster
-from chaosfw.model.fault import Bound
+from chaosfw.model.fault import Bound, Undo
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 Need = tuple[str, str, str]
@@ -37,6 +38,19 @@ def lacking(cluster: Cluster, bounds: Iterable[Bound]) -> tuple[str, ...]:
     """What may not be done, in words, each once: ``patch nodes``, ``delete pods in shop``."""
     asked = dict.fromkeys(need for bound in bounds for need in _needs(bound))
     return tuple(_words(*need) for need in asked if not _may(cluster, *need))
+
+
+def lacking_to_heal(cluster: Cluster, undos: Iterable[Undo]) -> tuple[str, ...]:
+    """What of putting these back may not be done with these credentials."""
+    asked = dict.fromkeys(need for undo in undos for need in _heals(undo))
+    return tuple(_words(*need) for need in asked if not _may(cluster, *need))
+
+
+def _heals(undo: Undo) -> Iterable[tuple[str, str, str, str]]:
+    """Reading and patching the object, and making it where the fault deleted it."""
+    group, resource = fields.resource_of(undo.subject.kind)
+    for verb in ("get", "patch", *(["create"] if undo.fault.startswith("kubernetes.delete/") else [])):
+        yield verb, group, resource, undo.subject.namespace
 
 
 def _needs(bound: Bound) -> Iterable[tuple[str, str, str, str]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from chaosfw.drivers.kubernetes import fields, look
 from chaosfw.drivers.kubernetes.cluster import Answered, Cluster, Object
-from chaosfw.model.facts import Facts, PodFacts, WorkloadFacts
+from chaosfw.model.facts import REAPER, Facts, PodFacts, WorkloadFacts
 from chaosfw.model.fault import Bound
 from chaosfw.model.struct import but
 from chaosfw.timing import SYSTEM, seconds
@@ -21,6 +21,8 @@ OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 """Where a pod finds its namespace."""
 PART_OF = "app.kubernetes.io/part-of"
 """Label by which pods of ours (the reaper) are known: ``chaosfw``."""
+COMPONENT = "app.kubernetes.io/component"
+"""Label that tells which of ours it is: ``reaper``."""
 GITOPS = {
     "argocd.argoproj.io/instance": "Argo CD",
     "argocd.argoproj.io/tracking-id": "Argo CD",
@@ -182,8 +184,9 @@ def _resources(cluster: Cluster, group: str, version: str) -> list[str]:
 
 def _ours(pod: Object) -> str:
     metadata = pod["metadata"]
-    if (metadata.get("labels") or {}).get(PART_OF) == "chaosfw":
-        return "of chaosfw"
+    labels = metadata.get("labels") or {}
+    if labels.get(PART_OF) == "chaosfw":
+        return REAPER if labels.get(COMPONENT) == "reaper" else "of chaosfw"
     here = (OWN_NAMESPACE.read_text(), os.environ.get("POD_NAME") or os.environ.get("HOSTNAME")) if OWN_NAMESPACE.exists() else None
     if (metadata.get("namespace"), metadata.get("name")) == here:
         return "where this run is running"

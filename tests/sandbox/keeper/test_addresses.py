@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chaosfw.errors import SandboxError
-from chaosfw.sandbox.addresses import MAX_NODES, MAX_PODS, MAX_SERVICES, HostPort, Network, claim
+from chaosfw.sandbox.addresses import MAX_NODES, MAX_PODS, MAX_SERVICES, HostPort, Network, _claim_one, claim
 
 NETWORK = Network(77)
 
@@ -65,6 +65,15 @@ def test_a_claim_is_exclusive_and_given_back(tmp_path: Path) -> None:
     two.release()
 
     assert not list(tmp_path.glob("*.lock"))
+
+
+def test_a_network_that_another_user_has_leaves_no_lock_behind(tmp_path: Path) -> None:
+    held = claim(tmp_path / "theirs")
+
+    assert _claim_one(tmp_path / "ours.lock", number=held.network.number) is None
+
+    assert not (tmp_path / "ours.lock").exists()
+    held.release()
 
 
 def test_a_claim_ends_with_its_process(tmp_path: Path) -> None:

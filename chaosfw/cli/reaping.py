@@ -1,0 +1,91 @@
+"""
+``chaosfw reap``: the healer that lives in the cluster (``deploy/reaper/``), and outlives every host that breaks something in it.
+
+Ends on SIGTERM after what it is doing. ``/healthz`` tells whether the cluster has answered it lately.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from chaosfw.assembly.inside import kubeconfig as own_kubeconfig
+from chaosfw.executor.child import ExecutorChild, PatientCaller, start
+from chaosfw.safety.reaper import Reaper
+from chaosfw.timing import SYSTEM, iso, seconds
+
+STALE = 60.0
+"""Seconds without an answer of the cluster after which it does not count as healthy."""
+
+
+def reap(given: argparse.Namespace) -> int:
+    """Watches until it is told to stop. Raises UsageError outside a pod, where no kubeconfig is given."""
+    stop = threading.Event()
+    with tempfile.TemporaryDirectory(prefix="chaosfw-reaper-") as directory:
+        place = Path(directory)
+        kubeconfig = given.kubeconfig or _own_kubeconfig(place)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: stop.set())
+        with _executor(place, kubeconfig) as caller:
+            reaper = Reaper(
+                caller=caller,
+                clock=SYSTEM,
+                namespace=given.namespace or os.environ.get("POD_NAMESPACE", "default"),
+                who=f"reaper {os.environ.get('POD_NAME') or os.environ.get('HOSTNAME', '?')}",
+                state=place / "state",
+                say=_say,
+                looked=SYSTEM.monotonic_ns(),
+            )
+            if given.health:
+                _serve(given.health, reaper)
+            _say(f"{reaper.who} watches over the runs that publish in namespace {reaper.namespace}")
+            reaper.run(stop)
+    _say("told to stop")
+    return 0
+
+
+def _own_kubeconfig(place: Path) -> Path:
+    path = place / "kubeconfig"
+    path.write_text(json.dumps(own_kubeconfig(os.environ)))
+    path.chmod(0o600)
+    return path
+
+
+@contextmanager
+def _executor(place: Path, kubeconfig: Path) -> Iterator[PatientCaller]:
+    def healer() -> ExecutorChild:
+        return start(clock=SYSTEM, env={"KUBECONFIG": str(kubeconfig), "TMPDIR": str(place)}, log=place / "executor.log", role="healer")
+
+    caller = PatientCaller(healer(), renew=healer)
+    try:
+        caller.executor.wait_ready()
+        yield caller
+    finally:
+        caller.executor.close()
+
+
+def _serve(port: int, reaper: Reaper) -> None:
+    class Health(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            ago = seconds(SYSTEM.monotonic_ns() - reaper.looked)
+            self.send_response(200 if self.path == "/healthz" and ago < STALE else 404 if self.path != "/healthz" else 503)
+            self.end_headers()
+            self.wfile.write(f"the cluster answered {ago:.1f} s ago\n".encode())
+
+        def log_message(self, *_: object) -> None:
+            """Probes are not news."""
+
+    server = ThreadingHTTPServer((os.environ.get("POD_IP", ""), port), Health)
+    threading.Thread(target=server.serve_forever, name="chaosfw-health", daemon=True).start()
+
+
+def _say(what: str) -> None:
+    print(f"{iso(SYSTEM.wall_ns())} {what}", flush=True)
