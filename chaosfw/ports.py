@@ -194,6 +194,10 @@ class Ledger(Protocol):
 
     def advance(self, record: UndoRecord) -> None: ...
 
+    def records(self) -> tuple[UndoRecord, ...]:
+        """The newest word on every record, oldest record first."""
+        ...
+
     def open(self) -> tuple[UndoRecord, ...]:
         """All records that are not closed, newest first."""
         ...

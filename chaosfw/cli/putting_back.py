@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,12 +16,14 @@ import msgspec
 from chaosfw.assembly.environments import AnyPlace, open_place
 from chaosfw.errors import UsageError
 from chaosfw.executor.child import ExecutorChild, PatientCaller, kill_marked, marked, start
-from chaosfw.model.fault import UndoRecord, UndoState
+from chaosfw.model.activity import Action
+from chaosfw.model.fault import PLAIN, UndoRecord, UndoState
 from chaosfw.model.struct import Json, but, to_json
 from chaosfw.ports import Lock
 from chaosfw.safety import audit as auditing
 from chaosfw.safety import fence, halt, lease, lock, watchdog
 from chaosfw.safety.heal import heal as put_back
+from chaosfw.safety.heal import heal_unfenced
 from chaosfw.safety.ledger import LedgerFile
 from chaosfw.sandbox.public import VARIABLE
 from chaosfw.settings import load
@@ -39,11 +42,13 @@ def heal(given: argparse.Namespace) -> int:
         for _, note in watchdog.notes(state):
             print(note)
         found = _on_target(place, ledger) if given.from_target or not ledger.open() else ()
+        unplayed = _unplayed(found, given)
+        found = tuple(record for record in found if record not in unplayed)
         if given.from_target and not given.dry_run:
             ledger.adopt(found)
         before = _wanted((*ledger.open(), *(found if given.dry_run else ())), given.whose)
         if not before:
-            return _nothing(place, _wanted(found, given.whose), given.whose)
+            return LEFT if unplayed else _nothing(place, _wanted(found, given.whose), given.whose)
         for record in before:
             print(f"open: {record.undo.subject} ({record.undo.fault}, {record.state}), record {record.undo.id} of run {record.undo.run}")
         if given.dry_run:
@@ -54,20 +59,41 @@ def heal(given: argparse.Namespace) -> int:
         try:
             if given.by_hand is not None:
                 return _closed_by_hand(ledger, given.by_hand)
-            left = _healed(place, ledger, before, given.whose, held)
+            left = len(unplayed) + _healed(place, ledger, before, given.whose, held, how=heal_unfenced if found else put_back)
         finally:
             held.release()
         print("everything is put back" if not left else f"{left} record(s) still open")
         return LEFT if left else 0
 
 
-def _healed(place: AnyPlace, ledger: LedgerFile, before: Sequence[UndoRecord], whose: str, held: lock.FileLock) -> int:
+def _unplayed(found: Sequence[UndoRecord], given: argparse.Namespace) -> list[UndoRecord]:
+    """
+    Rollbacks that are code, known only from the target: whoever may write ConfigMaps there could have written them, so they are played
+    only by somebody who has read them.
+    """
+    if not given.from_target or given.play_rollbacks:
+        return []
+    unplayed = [record for record in _wanted(found, given.whose) if record.undo.fault == PLAIN]
+    for record in unplayed:
+        print(f"on the target, not played: the rollbacks of {record.undo.subject}, record {record.undo.id} of run {record.undo.run}:")
+        for rollback in msgspec.convert(record.undo.before, tuple[Action, ...]):
+            print(f"  {json.dumps(to_json(rollback.provider))}")
+        if record.undo.ours is not None:
+            print(f"  and asked whether it helped: {json.dumps(record.undo.ours['provider'])}")
+    if unplayed:
+        print("hint: when these are what you would call yourself: chaosfw heal --from-target --play-rollbacks")
+    return unplayed
+
+
+def _healed(
+    place: AnyPlace, ledger: LedgerFile, before: Sequence[UndoRecord], whose: str, held: lock.FileLock, *, how: Callable[..., int]
+) -> int:
     """How many are still open; what was kept for the runs that are done is taken away. Takes the cluster's Lease beside our own lock."""
     with _executor(place) as caller:
         whole = _leased(place, caller, held)
         try:
             fence.fence_the_dead(Path(place.environment.state), kill_marked=lambda token: kill_marked(token, clock=SYSTEM))
-            left = put_back(ledger=ledger, caller=caller, clock=SYSTEM, epoch=whole.epoch, by="chaosfw heal", told=_say, runs=whose)
+            left = how(ledger=ledger, caller=caller, clock=SYSTEM, epoch=whole.epoch, by="chaosfw heal", told=_say, runs=whose)
             for run in {record.undo.run for record in before} - {record.undo.run for record in ledger.open()}:
                 watchdog.withdraw(caller, place.environment, run)
                 ledger.forget(run)

@@ -28,6 +28,9 @@ PAUSE = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 PASSING = re.compile(r"^(EnvironmentTrouble|ExecutorGone)\b|gave no answer within|^Answered: (409|429|5\d\d)\b")
 """Errors of a caller after which trying again can help."""
 
+LATE = 6.0
+"""Seconds after which a request that a dead run had sent has been served or lost: a run's own time-out for one is five."""
+
 Told = Callable[[UndoRecord, str], None]
 
 
@@ -63,6 +66,26 @@ def heal(
             patience=patience,
         )
         left += ended.state is not UndoState.closed
+    return left
+
+
+def heal_unfenced(
+    *, ledger: Ledger, caller: Caller, clock: Clock, epoch: int, by: str, told: Told, runs: str = "", patience: float = PATIENCE
+) -> int:
+    """
+    As ``heal``, where nobody could stop the requests of the dead run: looks again when the last of them must have been served or lost,
+    and puts back what came late (rule 10 of docs/protocols/heal.md).
+    """
+    wanted = {record.undo.id for record in ledger.open() if record.undo.run.startswith(runs)}
+    left = heal(ledger=ledger, caller=caller, clock=clock, epoch=epoch, by=by, told=told, runs=runs, patience=patience)
+    if left == len(wanted):
+        return left
+    clock.sleep(LATE)
+    late = undone([record for record in ledger.records() if record.undo.id in wanted], caller=caller)
+    for record in late:
+        _write(ledger, record, "a request of the dead run came late", told)
+    if late:
+        left = heal(ledger=ledger, caller=caller, clock=clock, epoch=epoch, by=by, told=told, runs=runs, patience=patience)
     return left
 
 

@@ -25,7 +25,7 @@ from chaosfw.model.reaping import Publication, Word
 from chaosfw.model.struct import Json, to_json
 from chaosfw.ports import Caller, Lock
 from chaosfw.safety import lease, lock
-from chaosfw.safety.heal import heal, undone
+from chaosfw.safety.heal import heal_unfenced
 from chaosfw.safety.ledger import LedgerFile
 from chaosfw.timing import Clock, nanoseconds
 
@@ -43,8 +43,6 @@ AWAY = (1.0, 2.0, 5.0, 10.0)
 """Seconds between tries while the API server does not answer: capped back-off, without an end."""
 CALL = 10.0
 """Seconds that one look may take."""
-LATE = 6.0
-"""Seconds after which a request that a dead run had sent has been served or lost: a run's own time-out for one is five."""
 
 Say = Callable[[str], None]
 
@@ -140,26 +138,18 @@ class Reaper:
     def _put_back(self, held: Lock, found: tuple[UndoRecord, ...]) -> None:
         ledger = LedgerFile(self.state)
         ledger.adopt(found)
-        runs = {record.undo.run for record in found}
-        self._heal(ledger, held)
-        if any(record.state is UndoState.closed for record in ledger.records()):
-            self.clock.sleep(LATE)
-            for record in undone(ledger.records(), caller=self.caller):
-                self.say(f"{record.undo.subject}: a request of the dead run came late")
-                ledger.advance(record)
-            self._heal(ledger, held)
+        heal_unfenced(ledger=ledger, caller=self.caller, clock=self.clock, epoch=held.epoch, by=self.who, told=self._told)
         still = {record.undo.run for record in ledger.open()}
-        for run in sorted(runs - still):
+        for run in sorted({record.undo.run for record in found} - still):
             self._ask("withdraw_if_done", run=run)
             ledger.forget(run)
 
-    def _heal(self, ledger: LedgerFile, held: Lock) -> None:
-        heal(ledger=ledger, caller=self.caller, clock=self.clock, epoch=held.epoch, by=self.who, told=self._told)
-
     def _told(self, record: UndoRecord, what: str) -> None:
-        if record.state not in (UndoState.closed, UndoState.stuck):
+        if record.state is UndoState.healing:
             return
         self.say(f"{record.undo.subject}: {record.state}{f' ({record.ending})' if record.ending else ''}: {what}")
+        if record.state is UndoState.in_:
+            return  # it came late, and is put back next
         try:
             self._ask("tell", record=to_json(record), who=self.who, what=what)
         except ChaosfwError:

@@ -139,6 +139,44 @@ def test_whoever_finds_only_the_target_can_heal(workspace: Workspace, cluster: s
         path.unlink()
 
 
+SCALED = """
+@cf.experiment(base.but("scaled", cf.toolkit(
+    "chaosk8s.deployment.actions", "scale_deployment", arguments={"name": "myapp", "ns": "shop", "replicas": 2},
+    undo=cf.toolkit("chaosk8s.deployment.actions", "scale_deployment", arguments={"name": "myapp", "ns": "shop", "replicas": 3}),
+    proof=cf.probe("chaosfw.activities.kubernetes.available_replicas", 2, arguments={"name": "myapp", "namespace": "shop"}),
+), lasts="60s"))
+def test_it(chaos):
+    chaos.run()
+"""
+
+
+def test_rollbacks_that_only_the_target_knows_are_shown_and_not_played(workspace: Workspace, cluster: sandbox.Sandbox) -> None:
+    """They are code, and whoever may write ConfigMaps there could have written them."""
+    workspace.experiments(SCALED)
+    api, path = Cluster(str(cluster.kubeconfig)), "/apis/apps/v1/namespaces/shop/deployments/myapp"
+    runner = workspace.start()
+    in_phase(workspace, "hold")
+    for pid in watchdogs_of(runner):
+        os.kill(pid, signal.SIGKILL)
+    runner.kill()
+    runner.communicate()
+    (safety(cluster) / "ledger.jsonl").unlink()
+
+    shown = workspace.command("heal", "--from-target")
+    assert shown.code == 12, shown.output
+    assert '"func": "scale_deployment"' in shown.output
+    assert '"func": "available_replicas"' in shown.output
+    assert "hint: when these are what you would call yourself: chaosfw heal --from-target --play-rollbacks" in shown.output
+    assert api.get(path)["spec"]["replicas"] == 2
+    played = workspace.command("heal", "--from-target", "--play-rollbacks")
+
+    assert played.code == 0, played.output
+    assert api.get(path)["spec"]["replicas"] == 3
+    assert workspace.command("heal").output == "nothing to put back on sandbox\n"
+    for left in safety(cluster).glob("world-*.json"):
+        left.unlink()
+
+
 ELSEWHERE = """
 [tool.chaosfw]
 environment = "other"

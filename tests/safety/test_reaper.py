@@ -12,7 +12,8 @@ from chaosfw.model.environment import Target
 from chaosfw.model.fault import Proof, Reverted, Undo, UndoRecord, UndoState
 from chaosfw.model.struct import Json, to_json
 from chaosfw.safety import lease
-from chaosfw.safety.reaper import AGAIN, BEAT, BUSY, IDLE, LATE, Reaper
+from chaosfw.safety.heal import LATE
+from chaosfw.safety.reaper import AGAIN, BEAT, BUSY, IDLE, Reaper
 from chaosfw.testing.clock import FakeClock
 from tests.safety.test_lease import Api
 
