@@ -43,6 +43,7 @@ from chaosfw.planning.approval import unapproved
 from chaosfw.planning.endpoints import stood
 from chaosfw.planning.guards import refusals, suppressed
 from chaosfw.planning.namespaces import translated
+from chaosfw.planning.preview import preview
 from chaosfw.planning.price import expected_seconds, planned_price
 from chaosfw.planning.replay import deviations
 from chaosfw.planning.rollbacks import with_rollbacks
@@ -135,6 +136,8 @@ class Chaos:
     _ready: tuple[EndpointFacts, ...] = ()
     """The endpoints of the load's Service as they were when planned."""
     _published: bool = False
+    _reaper: str = ""
+    _refusals: tuple[Refusal, ...] = ()
     _suppressed: tuple[str, ...] = ()
     """Guards that would have refused and were not asked, each with its reason."""
     _load_groups: list[int] = field(default_factory=list)
@@ -167,6 +170,7 @@ class Chaos:
                 self._refuse([Refusal(slug="open-records", sentence=f"an earlier run was not put back: {names}", hint="chaosfw heal")])
             place.settle()
             self.plan, facts, found = self._bound()
+            self._reaper = facts.reaper
             limits = narrowed(place.environment.limits, self.experiment.limits)
             asked, self._suppressed = suppressed(refusals(self.plan, facts, limits), self.plan)
             found += asked
@@ -177,7 +181,7 @@ class Chaos:
             if only_plan:
                 self._release()
             else:
-                self._take_snapshot(reaper=facts.reaper)
+                self._take_snapshot()
         except Refused:
             self._release()
             raise
@@ -189,6 +193,12 @@ class Chaos:
             raise
         assert self.plan is not None
         return self.plan
+
+    def preview(self) -> str:
+        """The plan in words, with what guards said; empty where there is none."""
+        if self.plan is None:
+            return ""
+        return preview(self.plan, refusals=self._refusals, suppressed=self._suppressed, reaper=self._reaper)
 
     @property
     def past(self) -> Plan | None:
@@ -305,7 +315,7 @@ class Chaos:
             url(self.experiment.load.endpoint, "")
         return located(translated(self.experiment, self.session.place.environment.namespaces), url)
 
-    def _take_snapshot(self, *, reaper: str) -> None:
+    def _take_snapshot(self) -> None:
         """What a healer will need, where it will look for it. Nothing is kept when that fails: nothing has been broken."""
         assert self.plan is not None
         assert self.session.ledger is not None
@@ -315,12 +325,12 @@ class Chaos:
         world = self.session.caller.kind("", "snapshot", to_json(self.plan.environment), timeout=LOOK)
         self.session.ledger.snapshot(self.id, world)
         try:
-            self._publish(reaper=reaper)
+            self._publish()
         except ChaosfwError:
             self._forget()
             raise
 
-    def _publish(self, *, reaper: str) -> None:
+    def _publish(self) -> None:
         assert self.plan is not None
         undos = [to_json(undo) for bound in self.plan.bound for undo in bound.undo]
         if not (undos and self.plan.environment.kubeconfig):
@@ -328,10 +338,10 @@ class Chaos:
         asked = {"run": self.id, "namespace": self.plan.environment.state_namespace, "undos": undos}
         self.session.caller.kind("", "publish", asked, timeout=LOOK)
         self._published = True
-        if reaper and (why := self._reaper_lacks(reaper)):
+        if self._reaper and (why := self._reaper_lacks()):
             self._refuse([Refusal(slug="way-back", sentence=why, hint="kubectl logs of the reaper; deploy/reaper/")])
 
-    def _reaper_lacks(self, reaper: str) -> str:
+    def _reaper_lacks(self) -> str:
         """Why the reaper can not be relied on, as its own word on what was just published tells; empty when it can."""
         assert self.plan is not None
         if self.plan.environment.accept_manual_heal:
@@ -339,7 +349,7 @@ class Chaos:
         until = self.session.clock.monotonic_ns() + nanoseconds(REAPER)
         while (word := msgspec.convert(self._ask_reaper("word_on", run=self.id, timeout=LOOK), Word | None)) is None:
             if self.session.clock.monotonic_ns() >= until:
-                return f"{reaper} gave no word within {REAPER:g} s that it watches over this run: it may be dead"
+                return f"{self._reaper} gave no word within {REAPER:g} s that it watches over this run: it may be dead"
             self.session.clock.sleep(0.05)
         return f"{word.by} could not put everything back: it may not {', '.join(word.lacking)}" if word.lacking else ""
 
@@ -350,6 +360,7 @@ class Chaos:
 
     def _refuse(self, reasons: Sequence[Refusal], *, blocked: str = "") -> NoReturn:
         """Writes the refusal into the game day, then raises it."""
+        self._refusals = tuple(reasons)
         folder = self._folder or self.session.folder.new_run(self.experiment.title or self.test)
         wall = self.session.clock.wall_ns()
         record = Record(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from chaosfw.model.fault import Bound
-from chaosfw.model.plan import Plan
+from chaosfw.model.plan import Plan, Refusal
+from chaosfw.planning.guards import GUARDS
 
 
-def preview(plan: Plan) -> str:
-    """Several lines for a terminal, readable without colour."""
+def preview(plan: Plan, *, refusals: Sequence[Refusal] = (), suppressed: Sequence[str] = (), reaper: str = "") -> str:
+    """
+    Several lines for a terminal, readable without colour. ``refusals``: why it would not be done; ``suppressed``: what guards said that
+    are not heeded there; ``reaper``: the healer in the cluster that showed life.
+    """
     one = plan.experiment
     lines = [f"{one.title}", f"  on {plan.environment.name} ({plan.environment.kind}), about {plan.seconds:.0f} s, seed {plan.seed}"]
     lines += [f"  namespace {name} is {here} here" for name, here in sorted(plan.environment.namespaces.items()) if name != here]
@@ -22,7 +28,25 @@ def preview(plan: Plan) -> str:
     lines.append(f"  claims: recovered within {one.recover_within:g} s" + (" (default)" if "recover_within" in one.defaults else ""))
     if plan.price_budget is not None and plan.price_requests is not None:
         lines.append(f"  planned price: {plan.price_requests:.0f} requests, {plan.price_budget * 100:.2g} % of the error budget")
+    lines += _guard_lines(refusals, suppressed)
+    lines.append(f"  if this host is lost: {_left_to(plan, reaper)}")
     return "\n".join([*lines, f"  intent {plan.intent}   plan {plan.digest}"])
+
+
+def _guard_lines(refusals: Sequence[Refusal], suppressed: Sequence[str]) -> list[str]:
+    asked = f"  {len(GUARDS)} guards asked, " + ("none refuses" if not refusals else "REFUSED:")
+    return [asked, *(f"    {one.slug}: {one.sentence}" for one in refusals), *(f"    not heeded: {one}" for one in suppressed)]
+
+
+def _left_to(plan: Plan, reaper: str) -> str:
+    """Who puts it back then."""
+    accepted = plan.environment.accept_manual_heal
+    if not any(bound.undo for bound in plan.bound):
+        return "nothing has to be put back"
+    if plan.environment.kind == "sandbox":
+        return "the sandbox is lost with it"
+    known = [reaper] if reaper else []
+    return ", or ".join([*known, *([f"somebody by hand ({accepted})"] if accepted else [])]) or "NOBODY puts it back"
 
 
 def _bound_lines(bound: Bound) -> list[str]:

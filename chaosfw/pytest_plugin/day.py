@@ -25,7 +25,6 @@ from chaosfw.model.experiment import Experiment as ExperimentNoun
 from chaosfw.model.plan import Plan
 from chaosfw.model.record import GameDay, Record, RunLine
 from chaosfw.model.verdict import Safety, Verdict
-from chaosfw.planning.preview import preview
 from chaosfw.pytest_plugin.plugin import body_key, item_key
 from chaosfw.pytest_plugin.progress import Progress
 from chaosfw.reporting import terminal
@@ -112,9 +111,12 @@ class Day:
         progress = Progress(self.config, title=item.name)
         chaos = Chaos(self.session(), experiment, item.nodeid, watchers=(progress,), on_loop=progress.follow)
         item.stash[item_key] = chaos
-        plan = chaos.prepare(only_plan=self.only_plan)
+        try:
+            chaos.prepare(only_plan=self.only_plan)
+        finally:
+            if self.only_plan and chaos.plan is not None:
+                self._plans.append(chaos.preview())
         if self.only_plan:
-            self._plans.append(preview(plan))
             pytest.skip("only planned (--chaos-plan)")
         return chaos
 

@@ -10,11 +10,12 @@ from chaosfw.model.environment import Environment, Limits, Target
 from chaosfw.model.experiment import Experiment, Origin
 from chaosfw.model.fault import Bound, Undo
 from chaosfw.model.load import Load
-from chaosfw.model.plan import Plan
+from chaosfw.model.plan import Plan, Refusal
 from chaosfw.model.slo import SLO, Objective
 from chaosfw.model.struct import but
 from chaosfw.model.tolerance import Between
 from chaosfw.planning.digests import intent, plan_digest
+from chaosfw.planning.guards import GUARDS
 from chaosfw.planning.preview import preview
 from chaosfw.planning.price import expected_seconds, planned_price
 
@@ -161,8 +162,37 @@ def test_a_plan_reads_as_sentences() -> None:
         "  accepted while the fault is in: p95 ≤ 800 ms",
         "  claims: recovered within 30 s (default)",
         "  planned price: 650 requests, 1 % of the error budget",
+        "  29 guards asked, none refuses",
+        "  if this host is lost: the sandbox is lost with it",
         "  intent iiiiiiiiiiii   plan dddddddddddd",
     ]
+
+
+def test_a_plan_says_what_guards_said() -> None:
+    no = Refusal(slug="degraded", sentence="deployment shop/web is degraded already", hint="wait")
+
+    lines = preview(PLAN, refusals=(no,), suppressed=("clock: known (3 s apart)",)).splitlines()
+
+    at = lines.index("  29 guards asked, REFUSED:")
+    assert lines[at + 1 : at + 3] == ["    degraded: deployment shop/web is degraded already", "    not heeded: clock: known (3 s apart)"]
+    assert len(GUARDS) == 29
+
+
+@pytest.mark.parametrize(
+    ("accepted", "reaper", "words"),
+    [
+        ("", "reaper r", "reaper r"),
+        ("", "", "NOBODY puts it back"),
+        ("we watch", "", "somebody by hand (we watch)"),
+        ("we watch", "reaper r", "reaper r, or somebody by hand (we watch)"),
+    ],
+)
+def test_a_plan_says_who_heals_when_this_host_is_lost(accepted: str, reaper: str, words: str) -> None:
+    back = Undo(id="x", run="r", fault="kubernetes.cordon/1", environment="e", subject=Target(kind="node", name="node-1"))
+    real = but(PLAN, environment=but(PLAN.environment, kind="kubernetes", accept_manual_heal=accepted), bound=(but(BOUND, undo=(back,)),))
+
+    assert f"  if this host is lost: {words}" in preview(real, reaper=reaper).splitlines()
+    assert "  if this host is lost: nothing has to be put back" in preview(but(real, bound=(BOUND,))).splitlines()
 
 
 def test_a_plan_without_claims_in_numbers_says_no_numbers() -> None:

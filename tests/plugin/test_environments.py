@@ -53,6 +53,8 @@ def test_unknown(chaos: cf.Chaos) -> None: ...
     assert "namespace store is shop here" in ran.output
     assert "delete pod shop/myapp-" in ran.output
     assert "names namespace 'storr', which is not declared (allowed: store (here shop))" in ran.output
+    assert "guards asked, none refuses" in ran.output
+    assert "guards asked, REFUSED:\n    targets: " in ran.output, "a plan that is refused is shown with what refuses it"
 
 
 def test_a_flag_narrows_a_limit_and_never_widens_one(workspace: Workspace) -> None:
