@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from chaosfw.drivers.kubernetes import changes, deleted, fields, look, nodes
+from chaosfw.drivers.kubernetes import changes, deleted, fields, look, node_deleted, nodes
 from chaosfw.drivers.kubernetes.cluster import here
 from chaosfw.drivers.kubernetes.workloads import RESTARTED
 from chaosfw.timing import SYSTEM, iso
@@ -18,6 +18,7 @@ __all__ = [
     "available_replicas",
     "break_selector",
     "cordon_nodes",
+    "delete_nodes",
     "delete_object",
     "drain_nodes",
     "drain_zone",
@@ -128,6 +129,20 @@ def restart_rollout(name: str, namespace: str = "default", kind: str = "deployme
     return at
 
 
-def delete_object(kind: str, name: str, namespace: str = "default", uid: str = "") -> bool:
+def delete_nodes(
+    names: Sequence[str],
+    uids: Mapping[str, str] | None = None,
+    pods: bool = True,
+    timeout: float = 90.0,
+    marks: Mapping[str, str] | None = None,
+) -> list[str]:
+    """
+    Deletes node objects, and with ``pods`` waits up to ``timeout`` seconds until the garbage collector has removed the pods of those nodes;
+    the names of the nodes that were there. The machines run on.
+    """
+    return node_deleted.delete(here(), names, uids=dict(uids or {}), texts=dict(marks or {}), timeout=timeout if pods else 0.0)
+
+
+def delete_object(kind: str, name: str, namespace: str = "default", uid: str = "", mark: str = "") -> bool:
     """Deletes a Service, ConfigMap, PodDisruptionBudget or NetworkPolicy; False when there was none. With ``uid`` exactly that one."""
-    return deleted.delete(here(), kind=kind, name=name, namespace=namespace, uid=uid)
+    return deleted.delete(here(), kind=kind, name=name, namespace=namespace, uid=uid, mark=mark)

@@ -369,6 +369,7 @@ KNOWN = frozenset(
         "chaosfw.activities.kubernetes.set_image",
         "chaosfw.activities.kubernetes.restart_rollout",
         "chaosfw.activities.kubernetes.delete_object",
+        "chaosfw.activities.kubernetes.delete_nodes",
     }
 )
 """Functions with a way back of their own; a test holds this against the catalogue."""

@@ -21,6 +21,7 @@ __all__ = [
     "break_selector",
     "cordon",
     "delete",
+    "delete_node",
     "deployment",
     "drain",
     "kill",
@@ -293,6 +294,30 @@ def delete(kind: str, object_name: str, *, namespace: str = "default", timeout: 
     """
     arguments: dict[str, Json] = {"kind": kind, "name": object_name, "namespace": namespace}
     return _change("delete_object", name or f"delete {kind} {object_name}", timeout, arguments)
+
+
+def delete_node(
+    node: str = "",
+    *,
+    selector: str = "",
+    hosting: Workload | None = None,
+    count: int | None = None,
+    percentage: str | float | None = None,
+    zone: str = "",
+    pods: bool = True,
+    timeout: str | float = 90.0,
+    name: str = "",
+) -> Action:
+    """
+    Deletes node objects, chosen as by :func:`cordon`, and makes them again from their manifests afterwards; the machines run on.
+
+    With ``pods`` the fault is in when the garbage collector of pods has removed what ran there, 40 s later at the earliest; up to
+    ``timeout``. Without, when the objects are gone: nothing new is placed there.
+    """
+    select = _node_selection(node, selector, hosting, count, percentage, zone)
+    limit = duration(timeout, what="delete_node: timeout")
+    arguments: dict[str, Json] = {"pods": pods, "timeout": limit}
+    return _node_action("delete_nodes", name or f"delete {_node_words(select)}", select, limit + 5.0, arguments)
 
 
 def rollout_restart(what: Workload, *, timeout: str | float = 30.0, name: str = "") -> Action:

@@ -305,7 +305,8 @@ def _first(said: list[str]) -> str:
 
 
 def _kills(bound: Bound) -> bool:
-    return bound.fault.startswith("kubernetes.kill/")
+    """Whether its pods are gone without the eviction API having been asked."""
+    return bound.fault.startswith(("kubernetes.kill/", "kubernetes.delete-node/"))
 
 
 def _covered(bound: Bound, budget: BudgetFacts) -> set[str]:

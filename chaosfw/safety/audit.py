@@ -23,6 +23,7 @@ FIELDS: Mapping[str, tuple[str, Callable[[Json, Undo], bool]]] = {
     "kubernetes.selector/1": ("spec.selector", lambda now, undo: now == undo.ours),
     "kubernetes.image/1": ("images", lambda now, undo: (now or {}).get(undo.ours["container"]) == undo.ours["image"]),
     "kubernetes.delete/1": ("", lambda now, undo: now is None),
+    "kubernetes.delete-node/1": ("", lambda now, undo: now is None),
 }
 """
 Which field of the audit a kind changes (empty: all of them), and whether a value found there is still what it injected. Of other kinds
@@ -152,7 +153,7 @@ def _short(value: Json) -> str:
 
 
 def _mend_words(path: str, was: Json, now: Json, records: Sequence[UndoRecord]) -> str:
-    deleted = [record.undo.before for record in records if record.undo.fault == "kubernetes.delete/1" and _is_about(path, record)]
+    deleted = [record.undo.before for record in records if record.undo.fault.startswith("kubernetes.delete") and _is_about(path, record)]
     how = mend(path, was, now, manifest=deleted[-1] if deleted else None)
     return f" (mend: {how})" if how else ""
 

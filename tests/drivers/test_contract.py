@@ -70,6 +70,9 @@ EXAMPLES = {
     "kubernetes.selector/1": Example(make=lambda folder: k8s.break_selector("myapp", namespace="shop"), undo=("restored",), loses=False),
     "kubernetes.image/1": Example(make=lambda folder: k8s.set_image(web, "acme/web:none"), undo=("restored",), loses=False),
     "kubernetes.delete/1": Example(make=lambda folder: k8s.delete("service", "myapp", namespace="shop"), undo=("restored",), loses=False),
+    "kubernetes.delete-node/1": Example(
+        make=lambda folder: k8s.delete_node(hosting=web, pods=False), undo=("restored",), chooses=True, loses=False
+    ),
     "kubernetes.rollout-restart/1": Example(make=lambda folder: k8s.rollout_restart(web), loses=False),
 }
 KINDS = sorted(EXAMPLES)
@@ -146,7 +149,7 @@ def test_there_and_back(cluster: Cluster, tmp_path: Path, kind: str) -> None:
     if EXAMPLES[kind].loses:
         assert {uid for uid in pods if uid not in pod_uids(cluster)} == {one.uid for one in taken.bound.targets if one.kind == "pod"}
     assert [one.ending for one in taken.revert()] == list(EXAMPLES[kind].undo)
-    assert taken.healed() == [True] * len(taken.bound.undo)
+    until(lambda: taken.healed() == [True] * len(taken.bound.undo), "it is proven to be back")
     assert [one.ending for one in taken.revert()] == list(EXAMPLES[kind].undo)
     assert world() == before
 

@@ -112,7 +112,7 @@ def test_a_reaper_may_do_all_it_does_for_every_fault(cluster: Cluster, rights: R
 
     assert found == [undo.id for undo in taken.bound.undo]
     assert [one.ending for one in endings] == list(EXAMPLES[kind].undo)
-    assert set(theirs(taken.healed)) == {True}
+    until(lambda: set(theirs(taken.healed)) == {True}, "it is proven to be back")
     closed = UndoRecord(undo=taken.bound.undo[0], state=UndoState.closed, ending="restored")
     theirs(lambda: reapers.tell(cluster, record=closed, who="r", what="put back"))
     assert theirs(lambda: asked("withdraw_if_done", run="dead")) is True

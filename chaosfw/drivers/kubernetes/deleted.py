@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chaosfw.drivers.kubernetes import fields, look, marks
+from chaosfw.drivers.kubernetes import fields, lease, look, marks
 from chaosfw.drivers.kubernetes.changes import behind, offered
 from chaosfw.drivers.kubernetes.cluster import Answered, Cluster, Object, here
 from chaosfw.drivers.kubernetes.cordon import with_arguments
@@ -58,7 +58,9 @@ class Delete:
             ours={"deleted": True, "expiry": mark.expiry},
         )
         return Bound(
-            action=with_arguments(action, {**given, "namespace": namespace, "uid": subject.uid}),
+            action=with_arguments(
+                action, {**given, "namespace": namespace, "uid": subject.uid, "mark": marks.text(brief(undo), expiry=mark.expiry)}
+            ),
             fault=self.name,
             targets=(subject, *(behind(cluster, thing) if kind == "service" else ())),
             changes=(f"delete {kind} {namespace}/{name}",),
@@ -102,8 +104,11 @@ def manifest(thing: Object) -> Json:
     return {**{key: value for key, value in thing.items() if key != "status"}, "metadata": metadata}
 
 
-def delete(cluster: Cluster, *, kind: str, name: str, namespace: str, uid: str) -> bool:
-    """Deletes exactly this object, as it is now; False when there is none. Raises DriverError when it is another one of that name."""
+def delete(cluster: Cluster, *, kind: str, name: str, namespace: str, uid: str, mark: str = "") -> bool:
+    """
+    Deletes exactly this object, as it is now; False when there is none. ``mark``: whose the fault is, by which the lease is checked right
+    before. Raises DriverError when it is another one of that name, or the lease is not ours any more.
+    """
     path = fields.PATHS[kind].format(name=name, namespace=namespace)
     for _ in range(fields.ATTEMPTS):
         thing = cluster.find(path)
@@ -113,6 +118,7 @@ def delete(cluster: Cluster, *, kind: str, name: str, namespace: str, uid: str) 
             raise DriverError(f"{kind} {name} is another one of that name by now")
         if marks.on(thing) is not None:
             raise DriverError(f"{kind} {name} carries a mark of another fault", hint="chaosfw heal --dry-run shows it")
+        lease.check(cluster, mark=mark)
         preconditions = {"uid": look.uid_of(thing), "resourceVersion": thing["metadata"]["resourceVersion"]}
         try:
             cluster.delete(path, {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions})
@@ -128,7 +134,7 @@ def _made_again(cluster: Cluster, record: UndoRecord) -> Reverted:
     undo = record.undo
     wanted: dict[str, Any] = dict(undo.before)
     metadata = dict(wanted["metadata"])
-    metadata["annotations"] = {**(metadata.get("annotations") or {}), MARK: marks.text(_short(undo), expiry=undo.ours["expiry"])}
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), MARK: marks.text(brief(undo), expiry=undo.ours["expiry"])}
     _attempted.add(undo.id)
     try:
         made = cluster.post(fields.path_of(undo.subject).rpartition("/")[0], {**wanted, "metadata": metadata})
@@ -139,8 +145,8 @@ def _made_again(cluster: Cluster, record: UndoRecord) -> Reverted:
     return _let_go(cluster, made, undo)
 
 
-def _short(undo: Undo) -> Undo:
-    """For the mark on the object that was made again: what it was before is the object itself."""
+def brief(undo: Undo) -> Undo:
+    """For the mark on the object that was made again, and for the check of the epoch: what it was before is the object itself."""
     return Undo(id=undo.id, run=undo.run, epoch=undo.epoch, fault=undo.fault, environment=undo.environment, subject=undo.subject)
 
 

@@ -29,6 +29,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     "kubernetes.image/1": _APPS,
     "kubernetes.rollout-restart/1": _APPS,
     "kubernetes.delete/1": tuple((verb, *one) for one in _DELETABLE for verb in ("get", "delete", "create", "patch")),
+    "kubernetes.delete-node/1": (*_NODE, ("delete", "", "nodes"), ("create", "", "nodes")),
     "kubernetes.selector/1": (("get", "", "services"), ("patch", "", "services")),
 }
 """By kind of fault; asked in the namespaces of those targets that are of the resource."""
@@ -49,7 +50,7 @@ def lacking_to_heal(cluster: Cluster, undos: Iterable[Undo]) -> tuple[str, ...]:
 def _heals(undo: Undo) -> Iterable[tuple[str, str, str, str]]:
     """Reading and patching the object, and making it where the fault deleted it."""
     group, resource = fields.resource_of(undo.subject.kind)
-    for verb in ("get", "patch", *(["create"] if undo.fault.startswith("kubernetes.delete/") else [])):
+    for verb in ("get", "patch", *(["create"] if undo.fault.startswith("kubernetes.delete") else [])):
         yield verb, group, resource, undo.subject.namespace
 
 

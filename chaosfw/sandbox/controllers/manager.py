@@ -13,6 +13,7 @@ from chaosfw.sandbox.controllers.disruption import Disruption
 from chaosfw.sandbox.controllers.endpoints import Endpoints
 from chaosfw.sandbox.controllers.garbage import Garbage
 from chaosfw.sandbox.controllers.namespaces import Namespaces
+from chaosfw.sandbox.controllers.orphans import QUARANTINE, Orphans
 from chaosfw.sandbox.controllers.recorder import Recorder
 from chaosfw.sandbox.controllers.replicas import ReplicaSets
 
@@ -42,7 +43,7 @@ OTHERS = ("namespaces", "nodes")
 class Controllers:
     """``start`` returns when all caches are filled and all loops run; ``root_ca`` is what pods find in kube-root-ca.crt."""
 
-    def __init__(self, client: Client, *, root_ca: str = "") -> None:
+    def __init__(self, client: Client, *, root_ca: str = "", quarantine: float = QUARANTINE) -> None:
         self._caches = Caches(client, (*OWNED, *OTHERS))
         self._sets_recorder = Recorder(client, "replicaset-controller")
         self._deployments_recorder = Recorder(client, "deployment-controller")
@@ -53,6 +54,7 @@ class Controllers:
             Endpoints(self._caches),
             Disruption(self._caches),
             Garbage(self._caches, OWNED),
+            Orphans(self._caches, quarantine=quarantine),
         )
 
     async def start(self) -> None:

@@ -102,8 +102,22 @@ class Heartbeat:
             await asyncio.sleep(self._site.profile.lease_renew)
             try:
                 await self._renew()
+                await self._report_again()
             except (ApiError, OSError):
                 continue
+
+    async def _report_again(self) -> None:
+        """Its status, where somebody else has made the node object anew: a kubelet registers only when it starts."""
+        try:
+            found = await self._client.get("nodes", self._node.name)
+        except ApiError as error:
+            if error.code == 404:
+                return
+            raise
+        if not any(one["type"] == "Ready" for one in (found.get("status") or {}).get("conditions") or ()):
+            site, node = self._site, self._node
+            body = node_object(node, address=site.network.node(node.index), pod_cidr=site.network.pod_cidr(node.index), now=self._now())
+            await self._client.patch("nodes", node.name, {"status": body["status"]}, subresource="status", style="strategic")
 
     async def _take_lease(self) -> None:
         lease = {

@@ -25,6 +25,7 @@ from chaosfw.sandbox.apiserver.server import ApiServer
 from chaosfw.sandbox.client.http import HttpClient
 from chaosfw.sandbox.client.verbs import Client, Object
 from chaosfw.sandbox.controllers.manager import Controllers
+from chaosfw.sandbox.controllers.orphans import QUARANTINE
 from chaosfw.sandbox.scheduler.scheduler import Scheduler
 from tests.sandbox.apiserver.fake_kubelet import FakeKubelet
 
@@ -77,14 +78,19 @@ class Plane:
 
 @asynccontextmanager
 async def plane(
-    *, nodes: Mapping[str, str] = NODES, hold: tuple[str, ...] = (), controllers: bool = True, kubelet: bool = True
+    *,
+    nodes: Mapping[str, str] = NODES,
+    hold: tuple[str, ...] = (),
+    controllers: bool = True,
+    kubelet: bool = True,
+    quarantine: float = QUARANTINE,
 ) -> AsyncIterator[Plane]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _CERTIFICATE.configure_cert(context)
     server = ApiServer(ssl_context=context, tokens={TOKEN: "tester"}, pod_door=EchoDoor())
     port = await server.start("127.0.0.1")
     client = server.client()
-    parts: list[Any] = [Controllers(client), Scheduler(client)] if controllers else []
+    parts: list[Any] = [Controllers(client, quarantine=quarantine), Scheduler(client)] if controllers else []
     fake = FakeKubelet(client, nodes=nodes, hold=hold) if kubelet else None
     if fake is not None:
         parts.append(fake)

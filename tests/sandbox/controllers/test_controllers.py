@@ -301,3 +301,39 @@ def test_scaling_in_the_middle_of_a_rollout_is_shared_out() -> None:
     sizes = rollout.proportional(limits, [SetCount("old", 8, 8), SetCount("new", 2, 2)])
 
     assert sizes == {"old": 16, "new": 4}
+
+
+def test_pods_of_a_node_that_is_gone_are_removed_and_placed_elsewhere() -> None:
+    async def story(running: Plane) -> None:
+        await rolled_out(running)
+        pods, _ = await running.client.list("pods", **PLACE)
+        (lost,) = [pod["metadata"]["uid"] for pod in pods if pod["spec"]["nodeName"] == "n1"]
+
+        await running.client.delete("nodes", "n1")
+
+        def replaced(found: list[Object]) -> bool:
+            return len(found) == 3 and all(is_ready(pod) and pod["metadata"]["uid"] != lost for pod in found)
+
+        found = await running.until("pods", replaced)
+        assert {pod["spec"]["nodeName"] for pod in found} <= {"n2", "n3"}
+
+    tell(story, quarantine=0.05)
+
+
+def test_pods_of_a_node_that_came_back_in_time_stay() -> None:
+    async def story(running: Plane) -> None:
+        await rolled_out(running)
+        node = await running.client.get("nodes", "n1")
+        before, _ = await running.client.list("pods", **PLACE)
+        await running.client.delete("nodes", "n1")
+        kept = {name: value for name, value in node["metadata"].items() if name in ("name", "labels", "annotations")}
+        await running.client.create("nodes", {"metadata": kept, "spec": node["spec"]})
+
+        # another node's end is seen later than the one that came back, so that one has been looked at by then
+        (mine,), (other,) = ([pod["metadata"]["uid"] for pod in before if pod["spec"]["nodeName"] == name] for name in ("n1", "n2"))
+        await running.client.delete("nodes", "n2")
+        found = await running.until("pods", lambda found: all(pod["metadata"]["uid"] != other for pod in found))
+
+        assert mine in {pod["metadata"]["uid"] for pod in found}
+
+    tell(story, quarantine=2.0)

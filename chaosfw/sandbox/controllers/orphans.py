@@ -1,0 +1,76 @@
+"""
+The garbage collector of pods, as far as nodes are concerned: pods of a node that is not there any more are ended and removed.
+
+The real one looks at all nodes every 20 s and leaves a missing one 40 s to come back; this one waits the 40 s from when it is missed.
+Neither is a setting of a real controller manager, so no profile changes it.
+"""
+
+from __future__ import annotations
+
+from chaosfw.sandbox.client.verbs import ApiError, Object
+from chaosfw.sandbox.controllers import objects
+from chaosfw.sandbox.controllers.caches import Caches
+from chaosfw.sandbox.controllers.work import Key, Loop
+
+QUARANTINE = 40.0
+"""Seconds that a node has to come back: ``quarantineTime`` of Kubernetes' pkg/controller/podgc/gc_controller.go."""
+_ENDED = ("Succeeded", "Failed")
+
+
+class Orphans:
+    """Reconciles names of nodes; woken by nodes that go and by pods whose node is not known."""
+
+    def __init__(self, caches: Caches, *, quarantine: float = QUARANTINE) -> None:
+        self._caches, self._client = caches, caches.client
+        self._quarantine = quarantine
+        self.loop = Loop("pods of missing nodes", self.reconcile)
+
+    def listen(self) -> None:
+        self._caches["nodes"].listen(self._on_node)
+        self._caches["pods"].listen(self._on_pod)
+
+    def _on_node(self, old: Object | None, new: Object | None) -> None:
+        if new is None and old is not None:
+            self.loop.later(("", old["metadata"]["name"]), self._quarantine)
+
+    def _on_pod(self, old: Object | None, new: Object | None) -> None:
+        name = new["spec"].get("nodeName", "") if new is not None else ""
+        if name and self._caches["nodes"].get("", name) is None:
+            self.loop.later(("", name), self._quarantine)
+
+    async def reconcile(self, key: Key) -> None:
+        _, name = key
+        if self._caches["nodes"].get("", name) is not None or await self._is_back(name):
+            return
+        for pod in self._caches["pods"].all():
+            if pod["spec"].get("nodeName") == name:
+                await self._end(pod)
+
+    async def _is_back(self, name: str) -> bool:
+        """Asked of the server itself: a cache may be late."""
+        try:
+            await self._client.get("nodes", name)
+        except ApiError as error:
+            if error.code == 404:
+                return False
+            raise
+        return True
+
+    async def _end(self, pod: Object) -> None:
+        metadata = pod["metadata"]
+        name, namespace, uid = metadata["name"], metadata["namespace"], metadata["uid"]
+        try:
+            if (pod.get("status") or {}).get("phase") not in _ENDED:
+                condition = {
+                    "type": "DisruptionTarget",
+                    "status": "True",
+                    "reason": "DeletionByPodGC",
+                    "message": "PodGC: node no longer exists",
+                    "lastTransitionTime": objects.now(),
+                }
+                body = {"metadata": {"uid": uid}, "status": {"phase": "Failed", "conditions": [condition]}}
+                await self._client.patch("pods", name, body, namespace=namespace, subresource="status", style="strategic")
+            await self._client.delete("pods", name, namespace=namespace, uid=uid, grace=0)
+        except ApiError as error:
+            if error.code not in (404, 409):
+                raise
