@@ -37,6 +37,9 @@ LOOKED_AT = (
     "/api/v1/namespaces/shop/configmaps",
     "/apis/policy/v1/namespaces/shop/poddisruptionbudgets",
 )
+PODS = "/api/v1/namespaces/shop/pods"
+"""Pods come and go; what a fault leaves on one is an annotation by these names."""
+ON_PODS = ("chaosfw.dev/fault", "chaosfw.dev/touched", "chaosfw.dev/paused")
 SETTINGS = """
 [tool.chaosfw]
 environment = "sandbox"
@@ -67,6 +70,8 @@ FAULTS = {
     "delete-service": 'k8s.delete("service", "myapp", namespace="shop")',
     "delete-budget": 'k8s.delete("poddisruptionbudget", "myapp", namespace="shop")',
     "restart": "k8s.rollout_restart(web)",
+    "delete-node": "k8s.delete_node(hosting=web, pods=False)",
+    "pause": "k8s.pause(web)",
 }
 """Faults by the name of their test."""
 
@@ -296,6 +301,9 @@ def world(cluster: Cluster) -> dict[str, Any]:
             ours = {key: value for key, value in (one["metadata"].get("annotations") or {}).items() if key.startswith("chaosfw.dev/")}
             content = {key: value for key, value in one.items() if key in ("spec", "data")}
             found[f"{path}/{one['metadata']['name']}"] = {"content": _declared(content), "ours": ours}
+    for pod in cluster.items(PODS):
+        if left := {key: value for key, value in (pod["metadata"].get("annotations") or {}).items() if key in ON_PODS}:
+            found[f"{PODS}/{pod['metadata']['name']}"] = left
     return found
 
 

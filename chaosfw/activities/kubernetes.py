@@ -23,6 +23,7 @@ __all__ = [
     "drain_nodes",
     "drain_zone",
     "node_is_ready",
+    "pause_pods",
     "ready_pods",
     "restart_rollout",
     "rollout_is_complete",
@@ -119,6 +120,25 @@ def set_image(name: str, image: str, container: str = "", namespace: str = "defa
     path = fields.PATHS[kind].format(name=name, namespace=namespace)
     ours = {"container": changes.container(cluster.get(path), container)["name"], "image": image}
     return fields.change(cluster, changes.IMAGE, path=path, ours=ours, mark=mark)
+
+
+def pause_pods(
+    names: Sequence[str], namespace: str = "default", uids: Mapping[str, str] | None = None, marks: Mapping[str, str] | None = None
+) -> list[str]:
+    """Stops the processes of pods, in a sandbox; the names of those that were running. With ``uids`` exactly those."""
+    cluster, path = here(), fields.PATHS["pod"]
+    return [
+        name
+        for name in names
+        if fields.change(
+            cluster,
+            changes.PAUSED,
+            path=path.format(name=name, namespace=namespace),
+            ours=True,
+            mark=(marks or {}).get(name, ""),
+            uid=(uids or {}).get(name, ""),
+        )
+    ]
 
 
 def restart_rollout(name: str, namespace: str = "default", kind: str = "deployment") -> str:

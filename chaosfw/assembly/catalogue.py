@@ -21,6 +21,7 @@ from chaosfw.drivers.kubernetes.cordon import Cordon, Drain, ZoneDrain
 from chaosfw.drivers.kubernetes.deleted import Delete
 from chaosfw.drivers.kubernetes.kill import Kill
 from chaosfw.drivers.kubernetes.node_deleted import DeleteNode
+from chaosfw.drivers.kubernetes.paused import Pause
 from chaosfw.drivers.kubernetes.sight import Sights
 from chaosfw.drivers.kubernetes.workloads import Image, RolloutRestart, Scale, Selector, Taint
 from chaosfw.drivers.toolkit import calls
@@ -49,7 +50,7 @@ WARM = (
 def kinds() -> dict[str, FaultKind]:
     """FaultKinds by name and version."""
     found: list[FaultKind] = [PLAIN, Kill(), Cordon(), Drain(), ZoneDrain()]
-    found += [Scale(), Taint(), Selector(), Image(), RolloutRestart(), Delete(), DeleteNode()]
+    found += [Scale(), Taint(), Selector(), Image(), RolloutRestart(), Delete(), DeleteNode(), Pause()]
     for point in entry_points(group="chaosfw.faults"):
         found.append(point.load()())
     return {kind.name: kind for kind in found}

@@ -26,6 +26,7 @@ __all__ = [
     "drain",
     "kill",
     "node_ready",
+    "pause",
     "pods",
     "rollout_restart",
     "scale",
@@ -135,29 +136,57 @@ def kill(
 
     Graceful (SIGTERM, the pod's own grace) unless ``abrupt`` (SIGKILL). Their controller replaces them: it heals itself.
     """
+    select, words = _pod_selection("kill", what, selector, namespace, count, percentage, zone)
+    label = f"kill {words}" + (" abruptly" if abrupt else "")
+    arguments: dict[str, Json] = {"grace_period": 0} if abrupt else {}
+    return Action(
+        name=name or label,
+        provider=PythonProvider(module="chaosk8s.pod.actions", func="terminate_pods", arguments=arguments),
+        select=select,
+        self_heals=True,
+        timeout=duration(timeout, what="kill: timeout"),
+    )
+
+
+def pause(
+    what: Workload | None = None,
+    *,
+    selector: str = "",
+    namespace: str = "default",
+    count: int | None = None,
+    percentage: str | float | None = None,
+    zone: str = "",
+    timeout: str | float = 30.0,
+    name: str = "",
+) -> Action:
+    """
+    Stops the processes of pods, chosen as by :func:`kill`, as SIGSTOP does: they keep their connections and answer nothing. They go on
+    afterwards. In a sandbox only; a pod whose liveness probe fails is restarted all the same.
+    """
+    select, words = _pod_selection("pause", what, selector, namespace, count, percentage, zone)
+    limit = duration(timeout, what="pause: timeout")
+    return Action(name=name or f"pause {words}", provider=PythonProvider(module=OURS, func="pause_pods"), select=select, timeout=limit)
+
+
+def _pod_selection(
+    verb: str, what: Workload | None, selector: str, namespace: str, count: int | None, percentage: str | float | None, zone: str
+) -> tuple[dict[str, Json], str]:
+    """Which pods, as data and in words."""
     if (what is None) == (not selector):
-        raise UsageError("kill takes a workload or a selector, one of the two", hint="k8s.kill(k8s.deployment('web'), count=1)")
+        raise UsageError(f"{verb} takes a workload or a selector, one of the two", hint=f"k8s.{verb}(k8s.deployment('web'), count=1)")
     if count is not None and percentage is not None:
-        raise UsageError("kill takes a count or a percentage, one of the two")
+        raise UsageError(f"{verb} takes a count or a percentage, one of the two")
     if count is not None and count < 1:
-        raise UsageError(f"kill: count is {count!r}, at least 1 was expected")
-    select: dict[str, Json] = {
+        raise UsageError(f"{verb}: count is {count!r}, at least 1 was expected")
+    chosen: dict[str, Json] = {
         "count": count,
-        "share": None if percentage is None else share(percentage, what="kill: percentage"),
+        "share": None if percentage is None else share(percentage, what=f"{verb}: percentage"),
         "zone": zone or None,
     }
     where = {"workload": what.as_json()} if what is not None else {"selector": selector, "namespace": namespace}
     victim = what.name if what is not None else selector
     amount = f"{percentage}" if percentage is not None else f"{count or 1}"
-    label = f"kill {amount} of {victim}" + (f" in {zone}" if zone else "") + (" abruptly" if abrupt else "")
-    arguments: dict[str, Json] = {"grace_period": 0} if abrupt else {}
-    return Action(
-        name=name or label,
-        provider=PythonProvider(module="chaosk8s.pod.actions", func="terminate_pods", arguments=arguments),
-        select={**select, **where},
-        self_heals=True,
-        timeout=duration(timeout, what="kill: timeout"),
-    )
+    return {**chosen, **where}, f"{amount} of {victim}" + (f" in {zone}" if zone else "")
 
 
 def cordon(

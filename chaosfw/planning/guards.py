@@ -305,8 +305,8 @@ def _first(said: list[str]) -> str:
 
 
 def _kills(bound: Bound) -> bool:
-    """Whether its pods are gone without the eviction API having been asked."""
-    return bound.fault.startswith(("kubernetes.kill/", "kubernetes.delete-node/"))
+    """Whether its pods serve no more without the eviction API having been asked."""
+    return bound.fault.startswith(("kubernetes.kill/", "kubernetes.delete-node/", "kubernetes.pause/"))
 
 
 def _covered(bound: Bound, budget: BudgetFacts) -> set[str]:

@@ -51,10 +51,16 @@ def compare(
     records = tuple(records)
     residue = [_open_words(record) for record in records if record.state is not UndoState.closed]
     foreign: list[str] = []
+    there = {path.partition(" · ")[0] for path in after}
+    told: set[str] = set()
     for path in sorted({*before, *after}):
         was, now = before.get(path), after.get(path)
         if was == now or path.startswith(BESIDE):
             continue
+        who = path.partition(" · ")[0]
+        if who in told:
+            continue  # an object that is gone as a whole is one thing that is left, not one a field
+        told |= {who} - there
         mine = _is_mark_left(path, now) or _is_left(path, now, records, writer=str(after.get(f"writer of {path}", "")))
         if mine:
             residue.append(_difference_words(path, was, now) + _mend_words(path, was, now, records))
@@ -97,7 +103,7 @@ def mend(path: str, was: Json, now: Json, *, manifest: Json = None) -> str:
 def _unmark(where: str, field: str) -> str:
     if field == "made":
         return f"kubectl delete {where}"
-    return f"kubectl {'annotate' if field.rpartition('/')[2] in ('fault', 'touched') else 'label'} {where} {field}-"
+    return f"kubectl {'annotate' if field.rpartition('/')[2] in ('fault', 'touched', 'paused') else 'label'} {where} {field}-"
 
 
 def _is_mark_left(path: str, now: Json) -> bool:

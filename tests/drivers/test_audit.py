@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chaosfw.drivers.kubernetes import audit, deleted, lease, look, marks, nodes, published
+from chaosfw.drivers.kubernetes import audit, changes, deleted, lease, look, marks, nodes, published
 from chaosfw.drivers.kubernetes.cluster import Cluster
 from chaosfw.model.environment import Target
 from chaosfw.model.fault import Undo, UndoRecord, UndoState
@@ -122,6 +122,13 @@ LEFT = [
     deletion("service", SERVICE, "spec.selector"),
     deletion("configmap", CONFIG, "data"),
     deletion("poddisruptionbudget", BUDGET, "spec"),
+    Left(
+        path=NODE,
+        found="node node-1 · spec.unschedulable",
+        fault="kubernetes.delete-node/1",
+        subject=Target(kind="node", name="node-1"),
+        gone=True,
+    ),
     marked(NODE, "node node-1"),
     marked(DEPLOYMENT, "deployment shop/myapp"),
     marked(SERVICE, "service shop/myapp"),
@@ -193,6 +200,18 @@ def test_each_residue_is_found_and_only_that_and_its_command_mends_it(cluster: C
     done = subprocess.run([kubectl_path(), *shlex.split(command)[1:]], input=text, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, f"{command}: {done.stderr}"
     assert compare(before, world(), left.records(manifest)) == ((), ())
+
+
+def test_a_pod_that_is_still_paused_is_found_and_its_command_lets_it_go_on(cluster: Cluster) -> None:
+    name, before = look.name_of(look.pods(cluster, namespace="shop")[0]), world()
+    cluster.patch(f"{CORE}/pods/{name}", {"metadata": {"annotations": {changes.PAUSED_BY: "true"}}})
+
+    residue, foreign = compare(before, world(), [])
+
+    command = f"kubectl annotate pod {name} -n shop chaosfw.dev/paused-"
+    assert (residue, foreign) == ((f"mark pod shop/{name} · chaosfw.dev/paused: was None, is 'true' (mend: {command})",), ())
+    subprocess.run([kubectl_path(), *command.split()[1:]], capture_output=True, timeout=60, check=True)
+    assert compare(before, world(), []) == ((), ())
 
 
 def test_what_others_change_meanwhile_on_the_same_object_is_theirs(cluster: Cluster, shelf: Callable[[Left], Json]) -> None:

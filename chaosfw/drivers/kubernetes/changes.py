@@ -17,6 +17,9 @@ from chaosfw.model.struct import Json
 NOBODY = "chaosfw.dev/nobody"
 """Label that a broken selector asks for and no pod carries."""
 
+PAUSED_BY = "chaosfw.dev/paused"
+"""Annotation of a pod whose processes the sandbox's kubelet stops, and the condition by which it says that it has."""
+
 
 def _replicas(thing: Object, ours: Json) -> Json:
     return thing["spec"].get("replicas", 1)
@@ -53,6 +56,14 @@ def _with_image(workload: Object, value: Json) -> Object:
     return {"spec": {"template": {"spec": {"containers": changed}}}}
 
 
+def _paused(pod: Object, ours: Json) -> Json:
+    return (pod["metadata"].get("annotations") or {}).get(PAUSED_BY) == "true"
+
+
+def _pausing(pod: Object, value: Json) -> Object:
+    return {"metadata": {"annotations": {PAUSED_BY: "true" if value else None}}}
+
+
 def container(workload: Object, name: str) -> Object:
     """A container of the pod template; without a name the only one. Raises UsageError naming those that there are."""
     there: list[Object] = workload["spec"]["template"]["spec"]["containers"]
@@ -85,6 +96,7 @@ SELECTOR = Field(
     body=_selecting,
     words=lambda value: "selector " + (",".join(f"{key}={one}" for key, one in sorted(value.items())) or "none"),
 )
+PAUSED = Field(read=_paused, body=_pausing, words=lambda value: "paused" if value else "running")
 IMAGE = Field(read=_image, body=_with_image, words=lambda value: f"image {value['image']}")
 
 

@@ -24,6 +24,7 @@ ATTEMPTS = 20
 """Conflicts that one compare-and-swap survives."""
 PATHS = {
     "node": "/api/v1/nodes/{name}",
+    "pod": "/api/v1/namespaces/{namespace}/pods/{name}",
     "service": "/api/v1/namespaces/{namespace}/services/{name}",
     "configmap": "/api/v1/namespaces/{namespace}/configmaps/{name}",
     "poddisruptionbudget": "/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets/{name}",
@@ -46,8 +47,8 @@ _attempted: set[str] = set()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
     """
-    A field of an object. ``read`` gives its value now, in the shape of ``ours``; ``body`` the merge patch (without metadata) that gives
-    it a value; ``words`` say a value.
+    A field of an object. ``read`` gives its value now, in the shape of ``ours``; ``body`` the merge patch (of metadata only annotations)
+    that gives it a value; ``words`` say a value.
     """
 
     read: Callable[[Object, Json], Json]
@@ -88,15 +89,18 @@ def target_of(kind: str, thing: Object) -> Target:
     return Target(kind=kind, name=look.name_of(thing), namespace=thing["metadata"].get("namespace", ""), uid=look.uid_of(thing))
 
 
-def change(cluster: Cluster, field: Field, *, path: str, ours: Json, mark: str = "") -> bool:
+def change(cluster: Cluster, field: Field, *, path: str, ours: Json, mark: str = "", uid: str = "") -> bool:
     """
     Gives the field our value, with the mark in the same patch. True when this call did it, False when it was so already. With a mark
-    only from the value that the mark names as the one before. Raises DriverError on a foreign mark, or when somebody else changed it.
+    only from the value that the mark names as the one before; with ``uid`` only of that very object. Raises DriverError on a foreign
+    mark, or when somebody else changed it.
     """
     expected = json.loads(mark)["before"] if mark else None
     for _ in range(ATTEMPTS):
         thing = cluster.get(path)
         name = f"{thing.get('kind', 'object').lower()} {look.name_of(thing)}"
+        if uid and look.uid_of(thing) != uid:
+            raise DriverError(f"{name} is another one of that name by now")
         there = thing["metadata"].get("annotations", {}).get(MARK)
         if there is not None and there != mark:
             raise DriverError(f"{name} carries a mark of another fault", hint="chaosfw heal --dry-run shows it")
@@ -144,8 +148,8 @@ def healed(cluster: Cluster, field: Field, undo: Undo) -> Proof:
 def swapped(cluster: Cluster, path: str, seen: Object, body: Object, *, annotations: dict[str, str | None]) -> bool:
     """One compare-and-swap; False on a conflict."""
     metadata: Object = {"resourceVersion": seen["metadata"]["resourceVersion"], "uid": look.uid_of(seen)}
-    if annotations:
-        metadata["annotations"] = annotations
+    if both := {**(body.get("metadata") or {}).get("annotations", {}), **annotations}:
+        metadata["annotations"] = both
     try:
         cluster.patch(path, {**body, "metadata": metadata})
     except Answered as answer:

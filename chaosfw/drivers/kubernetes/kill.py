@@ -28,7 +28,7 @@ class Kill:
 
     def bind(self, action: Action, environment: Environment, *, seed: int, mark: RunMark) -> Bound:
         cluster = here()
-        victims = _victims(cluster, action, seed)
+        victims = selected_pods(cluster, action, seed)
         for pod in victims:
             _refuse_without_way_back(action, pod)
         zones = look.zones_by_node(cluster)
@@ -74,7 +74,8 @@ def _still_there(cluster: Cluster, victim: Target, *, abrupt: bool, offered: set
     return "" if look.is_terminating(pod) else f"pod {victim.name} has no deletionTimestamp"
 
 
-def _victims(cluster: Cluster, action: Action, seed: int) -> tuple[Object, ...]:
+def selected_pods(cluster: Cluster, action: Action, seed: int) -> tuple[Object, ...]:
+    """The pods that an action means, chosen by seed among several. Raises UsageError when there are not as many."""
     select = action.select or _stock_selection(action)
     what = f"{action.name!r}"
     there = [pod for pod in _candidates(cluster, select) if not look.is_terminating(pod) and not look.is_finished(pod)]

@@ -202,7 +202,9 @@ def facts(cluster: Cluster) -> Facts:
             for pod in found_pods
         ),
         budgets=tuple(_budget(budget, found_pods) for budget in cluster.items("/apis/policy/v1/poddisruptionbudgets")),
-        marks=_marked("node", found_nodes) + tuple(what for path, kind in MARKED for what in _marked(kind, cluster.readable(path))),
+        marks=_marked("node", found_nodes)
+        + _marked("pod", found_pods)
+        + tuple(what for path, kind in MARKED for what in _marked(kind, cluster.readable(path))),
     )
 
 

@@ -30,6 +30,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     "kubernetes.rollout-restart/1": _APPS,
     "kubernetes.delete/1": tuple((verb, *one) for one in _DELETABLE for verb in ("get", "delete", "create", "patch")),
     "kubernetes.delete-node/1": (*_NODE, ("delete", "", "nodes"), ("create", "", "nodes")),
+    "kubernetes.pause/1": (("get", "", "pods"), ("patch", "", "pods")),
     "kubernetes.selector/1": (("get", "", "services"), ("patch", "", "services")),
 }
 """By kind of fault; asked in the namespaces of those targets that are of the resource."""

@@ -64,6 +64,7 @@ class Container:
         self._grace: float | None = None
         self._executed = 0
         self._killing: asyncio.Task[None] | None = None
+        self._paused: Process | None = None
 
     # --- what is told
 
@@ -134,6 +135,17 @@ class Container:
         self._shorten(asyncio.get_running_loop().time() + grace)
         if grace <= 0 and self._process is not None:
             self._process.signal(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """SIGSTOP to its whole process group, as it runs now. Another incarnation, after its liveness probe has failed, runs on."""
+        if self._process is not None:
+            self._process.signal(signal.SIGSTOP)
+            self._paused = self._process
+
+    def resume(self) -> None:
+        if self._paused is not None:
+            self._paused.signal(signal.SIGCONT)
+            self._paused = None
 
     async def _start(self) -> Process | None:
         """The running process; nothing when it was stopped before it could start."""

@@ -21,7 +21,7 @@ from chaosfw.sandbox.kubelet.events import Recorder
 from chaosfw.sandbox.kubelet.place import Place
 from chaosfw.sandbox.kubelet.site import NodeName, Site
 from chaosfw.sandbox.kubelet.sources import Missing, Sources
-from chaosfw.sandbox.kubelet.status import OURS, TERMINAL, Observed, pod_status
+from chaosfw.sandbox.kubelet.status import OURS, PAUSED, TERMINAL, Observed, pod_status
 from chaosfw.sandbox.kubelet.volumes import Volumes
 from chaosfw.sandbox.objects.moments import stamp
 
@@ -65,6 +65,7 @@ class PodWorker:
         self._initialized = False
         self._final = False
         self._deleted = False
+        self._paused: bool | None = None
         self._stopping = asyncio.Event()
         self._dirty = asyncio.Event()
         self._sent: Object = {}
@@ -80,6 +81,7 @@ class PodWorker:
     def update(self, pod: Object) -> None:
         """A new version of the same pod: its deletion, or conditions that others set."""
         self.pod = pod
+        self._obey_pause((pod["metadata"].get("annotations") or {}).get(PAUSED) == "true")
         if pod["metadata"].get("deletionTimestamp"):
             self.delete(grace=pod["metadata"].get("deletionGracePeriodSeconds") or 0)
         elif {c["type"] for c in pod.get("status", {}).get("conditions") or ()} - set(OURS):
@@ -94,6 +96,18 @@ class PodWorker:
         else:
             for container in self._containers():
                 container.hurry(grace=grace)
+
+    def _obey_pause(self, wanted: bool) -> None:
+        """Our own extension: what runs now is stopped as by SIGSTOP, and goes on when the annotation is taken away."""
+        if wanted == bool(self._paused):
+            return
+        self._paused = wanted
+        for container in self._containers():
+            if wanted:
+                container.pause()
+            else:
+                container.resume()
+        self._dirty.set()
 
     def vanish(self) -> None:
         """The API has forgotten it: kill it at once and send nothing more."""
@@ -253,6 +267,7 @@ class PodWorker:
             before=[*conditions, *others],
             now=stamp(self._site.clock.wall_ns()),
             final=self._final,
+            paused=self._paused,
         )
         return pod_status(seen)
 

@@ -12,7 +12,9 @@ from typing import Final
 
 from chaosfw.sandbox.client.verbs import Object
 
-OURS: Final = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+PAUSED: Final = "chaosfw.dev/paused"
+"""Annotation (``"true"``) that stops the processes of a pod, and the condition that says so. No other kubelet knows it."""
+OURS: Final = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled", PAUSED)
 TERMINAL: Final = frozenset({"Succeeded", "Failed"})
 
 
@@ -32,6 +34,8 @@ class Observed:
     now: str
     final: bool = False
     """Nothing of it runs or will run again."""
+    paused: bool | None = None
+    """None: it never was."""
 
 
 def pod_status(seen: Observed) -> Object:
@@ -85,6 +89,8 @@ def _conditions(seen: Observed, phase: str) -> list[Object]:
         ("ContainersReady", ready, {} if ready else why),
         ("PodScheduled", True, {}),
     )
+    if seen.paused is not None:
+        wanted += ((PAUSED, seen.paused, {}),)
     before = {condition["type"]: condition for condition in seen.before}
     return [_condition(kind, holds, reason, before=before.get(kind), seen=seen) for kind, holds, reason in wanted]
 
