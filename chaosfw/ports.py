@@ -220,6 +220,10 @@ class Lock(Protocol):
         """Asks whoever knows. False: it has gone to somebody else, whose it is now to put things back."""
         ...
 
+    def cord(self) -> str:
+        """Words when somebody asked every run of the environment to halt; as far as is known without asking."""
+        ...
+
     def release(self) -> None: ...
 
 

@@ -113,10 +113,10 @@ def _lacking(kind: str, data: Json) -> Json:
 
 
 def _lease(kind: str, data: Json) -> Json:
-    """``held``, ``take``, ``renew`` or ``release``."""
+    """``held``, ``take``, ``renew``, ``release``, ``pull`` or ``lift``."""
     given = dict(data)
     verb = given.pop("verb")
-    if verb not in ("held", "take", "renew", "release"):
+    if verb not in ("held", "take", "renew", "release", "pull", "lift"):
         raise UsageError(f"unknown verb {verb!r} of a lease")
     answer = getattr(lease, verb)(here(), **given)
     return to_json(answer) if isinstance(answer, Held) else answer

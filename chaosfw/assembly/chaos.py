@@ -163,6 +163,8 @@ class Chaos:
             self._refuse([Refusal(slug="halted", sentence=pulled, hint="chaosfw halt --lift lets runs start again")])
         try:
             self._lock = self.session.take_lock(self.test)
+            if pulled := self._lock.cord():
+                self._refuse([Refusal(slug="halted", sentence=pulled, hint="chaosfw halt --lift lets runs start again")])
             if self.session.heal_first:
                 self.session.put_back(epoch=self._lock.epoch)
             if still := self.session.ledger.open():
@@ -437,7 +439,7 @@ class Chaos:
                 watchers=self.watchers,
                 started=self._load_started,
                 sees=bool(plan.environment.kubeconfig),
-                cord=self.session.cord,
+                cord=self._lock.cord,
                 beat=self.session.beat,
             ),
         )

@@ -202,14 +202,26 @@ def stop(given: argparse.Namespace) -> int:
     with _place(given) as place:
         state = Path(place.environment.state)
         if given.lift:
-            was = halt.lift(state)
+            was = halt.lift(state) | _on_cluster(place, "lift")
             print(f"runs on {place.environment.name} may start again" if was else f"{place.environment.name} was not halted")
             return 0
         cord = halt.Cord(who=getpass.getuser(), at=iso(SYSTEM.wall_ns()), reason=given.reason)
         halt.pull(state, cord)
+        if place.environment.kubeconfig:
+            _on_cluster(place, "pull", words=str(cord))
+            halt.lift(state)  # there it holds for everybody, until anybody lifts it
         print(f"{place.environment.name}: {cord}")
         print("a run that is on heals now; none starts until `chaosfw halt --lift`")
         return 0
+
+
+def _on_cluster(place: AnyPlace, verb: str, **data: Json) -> bool:
+    """The cord of a cluster is on its Lease, where every host hears it. That of this host is pulled first: it is seen at once."""
+    if not place.environment.kubeconfig:
+        return False
+    with _executor(place) as caller:
+        asked = {"verb": verb, "namespace": place.environment.state_namespace, **data}
+        return bool(caller.kind("", "lease", asked, timeout=LOOK))
 
 
 def _say(record: UndoRecord, what: str) -> None:

@@ -15,3 +15,5 @@ class Held(Noun, frozen=True, kw_only=True):
     """How long it counts after its last renewal, by the clock of whoever looks on."""
     version: str = ""
     """Moves with each change of it, renewals included."""
+    halt: str = ""
+    """Who asked every run of the environment to halt, when and why; empty: nobody did."""

@@ -30,6 +30,8 @@ LASTS = 15
 """Seconds that a Lease counts after its last renewal, as Kubernetes' own leaders have it."""
 RENEW = 5.0
 """Seconds between renewals."""
+HEAR = 1.0
+"""Seconds between looks at our own Lease: whether somebody has taken it, or asks every run to halt."""
 CALL = 4.0
 """Seconds that one call may take."""
 LOOK = 0.5
@@ -46,6 +48,8 @@ class LeaseLock:
     namespace: str
     holder: str
     epoch: int
+    halted: str = ""
+    """Who asked on the cluster for a halt, as it was last heard."""
     _confirmed: int = 0
     _taken: bool = False
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -70,6 +74,17 @@ class LeaseLock:
             return not self._taken
         return not self._taken
 
+    def cord(self) -> str:
+        """That of this host, which is seen at once, or that of the cluster, which is heard within ``HEAR``."""
+        return self.file.cord() or self.halted
+
+    def hear(self) -> None:
+        """Looks at the Lease once."""
+        seen = msgspec.convert(self._ask("held"), Held | None) or Held()
+        self.halted = seen.halt
+        if (seen.holder, seen.epoch) != (self.holder, self.epoch):
+            self._taken = True
+
     def release(self) -> None:
         """Safe twice."""
         self._stop.set()
@@ -83,9 +98,14 @@ class LeaseLock:
         self.file.release()
 
     def _keep(self) -> None:
-        while not self._stop.wait(RENEW):
+        looks = 0
+        while not self._stop.wait(HEAR):
+            looks += 1
             try:
-                self._renew()
+                self.hear()
+                if looks * HEAR >= RENEW and not self._taken:
+                    self._renew()
+                    looks = 0
             except ChaosfwError:
                 continue  # not confirmed: still_mine counts the time
 
@@ -138,6 +158,7 @@ def _taken(lock: LeaseLock, *, wait: float, waiting: Callable[[str], None] | Non
         if not seen.holder or expired or _is_dead_here(seen.holder):
             got = msgspec.convert(lock._ask("take", holder=lock.holder, seconds=LASTS, seen=seen.version), Held | None)
             if got is not None:
+                lock.halted = got.halt
                 return got.epoch
             continue
         if now >= until:

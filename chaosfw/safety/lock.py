@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chaosfw.errors import LockTaken
+from chaosfw.safety import halt
 from chaosfw.timing import Clock, iso, nanoseconds
 
 FILE = "lock"
@@ -37,6 +38,9 @@ class FileLock:
     def regain(self) -> bool:
         """As ``still_mine``: the kernel gives it to nobody else while we live."""
         return self.still_mine()
+
+    def cord(self) -> str:
+        return halt.standing(self._path.parent)
 
     def release(self) -> None:
         """Safe twice."""

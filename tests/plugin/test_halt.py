@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from chaosfw.sandbox import public as sandbox
 from tests.plugin.conftest import SETTINGS, Workspace
-from tests.plugin.test_way_back import DEADLINE, cordoned, in_phase
+from tests.plugin.test_way_back import DEADLINE, ELSEWHERE, cordoned, in_phase
 
 LONG = '@cf.experiment(base.but("drained", k8s.drain(hosting=web), lasts="60s"{more}))\ndef test_it(chaos):\n    chaos.run()\n'
 
@@ -53,6 +55,29 @@ def test_a_person_halts_a_run_and_none_starts_until_the_cord_is_lifted(workspace
     finally:
         assert "may start again" in halt(workspace, "--lift")
     assert "was not halted" in halt(workspace, "--lift")
+
+
+def test_a_person_on_another_machine_halts_a_run(workspace: Workspace, cluster: sandbox.Sandbox) -> None:
+    """Another state directory: the cord reaches the run over the cluster, and holds there until it is lifted, by whomever."""
+    workspace.experiments(LONG.format(more=""))
+    context = yaml.safe_load(cluster.kubeconfig.read_text())["current-context"]
+    elsewhere = Workspace(workspace.path / "elsewhere", {**workspace.variables, "XDG_STATE_HOME": str(workspace.path / "state")})
+    elsewhere.write("pyproject.toml", ELSEWHERE.format(context=context, server=cluster.server, kubeconfig=cluster.kubeconfig))
+    runner = workspace.start()
+    in_phase(workspace, "hold")
+
+    halt(elsewhere, "--reason", "checkout is down")
+    output, _ = runner.communicate(timeout=DEADLINE)
+    try:
+        assert runner.returncode == 10, output
+        is_put_back(ended(workspace), cluster)
+        assert "checkout is down" in ended(workspace)["halted"]
+        again = workspace.run()
+        assert again.code == 11, again.output
+        assert "checkout is down" in again.output
+    finally:
+        assert "may start again" in halt(workspace, "--lift")
+    assert "was not halted" in halt(elsewhere, "--lift")
 
 
 def test_a_file_that_the_environment_names_halts_a_run(workspace: Workspace, cluster: sandbox.Sandbox, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from chaosfw.errors import DriverError, LockTaken
 from chaosfw.model.lease import Held
-from chaosfw.model.struct import Json, to_json
+from chaosfw.model.struct import Json, but, to_json
 from chaosfw.ports import ProviderCall
-from chaosfw.safety import lease, lock
+from chaosfw.safety import halt, lease, lock
 from chaosfw.testing.clock import FakeClock
 
 
@@ -34,7 +34,7 @@ class Api:
 
     def put(self, holder: str, epoch: int) -> Held:
         self.versions += 1
-        self.now = Held(holder=holder, epoch=epoch, seconds=lease.LASTS, version=str(self.versions))
+        self.now = Held(holder=holder, epoch=epoch, seconds=lease.LASTS, version=str(self.versions), halt=self.now.halt)
         return self.now
 
     def held(self, namespace: str) -> Json:
@@ -148,6 +148,24 @@ def test_a_living_process_of_this_host_is(tmp_path: Path) -> None:
 
     with pytest.raises(LockTaken):
         taken(tmp_path, api, clock)
+
+
+def test_a_cord_that_was_pulled_on_the_cluster_is_heard_and_takes_nothing_away(tmp_path: Path) -> None:
+    api, clock = Api(), FakeClock()
+    held = taken(tmp_path, api, clock)
+    assert held.cord() == ""
+
+    api.now = but(api.now, halt="halted by somebody elsewhere")
+    held.hear()
+
+    assert held.cord() == "halted by somebody elsewhere"
+    assert held.still_mine()
+    held.release()
+    again = taken(tmp_path, api, clock)
+    assert again.cord() == "halted by somebody elsewhere", "known as soon as it is taken"
+    halt.pull(tmp_path, halt.Cord(who="me", at="now"))
+    assert again.cord() == "halted by me at now"
+    again.release()
 
 
 def test_a_lease_that_was_taken_is_lost_as_soon_as_somebody_asks(tmp_path: Path) -> None:

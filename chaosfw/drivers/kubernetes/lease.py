@@ -19,6 +19,8 @@ from chaosfw.model.struct import Json
 from chaosfw.timing import SYSTEM, iso
 
 NAME = "chaosfw"
+HALT = "chaosfw.dev/halt"
+"""Annotation of the Lease while runs have to halt: who asked for it, when and why, in words."""
 VARIABLE = "CHAOSFW_LEASE"
 """Namespace of the Lease that a writer has to look at before it writes; not set: there is none to look at."""
 
@@ -80,6 +82,31 @@ def release(cluster: Cluster, *, namespace: str, holder: str, epoch: int) -> Non
         _swapped(cluster, namespace, thing, {"holderIdentity": None, "renewTime": None})
 
 
+def pull(cluster: Cluster, *, namespace: str, words: str) -> None:
+    """Asks every run of the environment to halt, on whatever host, and lets none start."""
+    metadata: Object = {"name": NAME, "namespace": namespace, "annotations": {HALT: words}}
+    for _ in range(5):
+        try:
+            if cluster.find(_path(namespace) + f"/{NAME}") is None:
+                cluster.post(_path(namespace), {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": {}})
+            else:
+                cluster.patch(_path(namespace) + f"/{NAME}", {"metadata": {"annotations": {HALT: words}}})
+            return
+        except Answered as answer:
+            if answer.code not in (404, 409):
+                raise
+    raise DriverError(f"the lease in {namespace} came and went while the cord was pulled", hint="again")
+
+
+def lift(cluster: Cluster, *, namespace: str) -> bool:
+    """Lets runs start again; False when nobody had asked for a halt."""
+    thing = cluster.find(_path(namespace) + f"/{NAME}")
+    if thing is None or not _held(thing).halt:
+        return False
+    cluster.patch(_path(namespace) + f"/{NAME}", {"metadata": {"annotations": {HALT: None}}})
+    return True
+
+
 def check(cluster: Cluster, *, mark: str) -> None:
     """
     Right before a write of ours: the epoch that the mark names is still the Lease's. Raises DriverError when it has gone to somebody
@@ -114,6 +141,7 @@ def _held(thing: Object) -> Held:
         epoch=int(spec.get("leaseTransitions") or 0),
         seconds=int(spec.get("leaseDurationSeconds") or 0),
         version=look_version(thing),
+        halt=str((thing["metadata"].get("annotations") or {}).get(HALT, "")),
     )
 
 
