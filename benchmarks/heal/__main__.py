@@ -12,25 +12,28 @@ from benchmarks.heal.lane import FAULTS, Killed, Lane
 from benchmarks.table import machine
 
 COLUMNS = {"deaths": 8, "not reached": 13, "changed": 9, "by hand": 9, "p50": 9, "p99": 9, "max": 9, "residue": 9, "open": 6}
+HEAL_THEMSELVES = ("kill", "restart")
+"""Faults after which a lost host has left nothing to put back."""
 HEAD = "part".ljust(10) + "".join(word.rjust(wide) for word, wide in COLUMNS.items())
 
 
 def main() -> int:
     given = _arguments()
-    lane = Lane()
+    lane = Lane(reapers="hosts" in given.parts)
     parts: dict[str, Callable[[], Iterator[Killed]]] = {
         "points": lambda: _points(lane, given.faults, given.points, given.seed),
         "others": lambda: _each(lane, given.faults, deaths.of_others),
         "disk": lambda: deaths.with_full_disk(lane, "zone", deaths.durable_writes(lane, "zone")),
         "healers": lambda: deaths.of_healers(lane, "drain", deaths.points_of_healers(lane, "drain")),
         "persons": lambda: deaths.of_persons(lane, "drain"),
+        "hosts": lambda: deaths.of_hosts(lane, [fault for fault in given.faults if fault not in HEAL_THEMSELVES]),
         "random": lambda: deaths.at_random(lane, given.faults, given.times, seed=given.seed),
     }
     print(machine() + "\n")
     rows: list[str] = []
     bad = 0
     try:
-        for name in given.parts or [*parts, "ledger"]:
+        for name in given.parts or [*(part for part in parts if part != "hosts"), "ledger"]:
             row, wrong = _ledger(lane) if name == "ledger" else _told(name, parts[name]())
             rows.append(row)
             bad += wrong
@@ -87,7 +90,9 @@ def _each(lane: Lane, faults: Sequence[str], part: Callable[[Lane, str], Iterato
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.heal")
-    parser.add_argument("parts", nargs="*", help="points, others, disk, healers, persons, random, ledger; all of them without")
+    parser.add_argument(
+        "parts", nargs="*", help="points, others, disk, healers, persons, random, ledger; all of them without; and hosts, with reapers"
+    )
     parser.add_argument("--times", type=int, default=1000, help="random deaths")
     parser.add_argument("--points", type=int, default=0, help="how many points a fault, drawn at random; 0: all")
     parser.add_argument("--faults", nargs="+", choices=list(FAULTS), default=list(FAULTS), help="only these, in the parts that take each")

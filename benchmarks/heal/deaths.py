@@ -111,6 +111,26 @@ def of_persons(lane: Lane, fault: str) -> Iterator[Killed]:
         yield both_then_heal(point)
 
 
+def of_hosts(lane: Lane, faults: Sequence[str]) -> Iterator[Killed]:
+    """Runner, watchdog and ledger gone at once, as with their machine: the reaper in the cluster heals when the Lease has expired."""
+
+    def lost(runner: subprocess.Popen[bytes]) -> float:
+        until(lambda: runner.poll() is not None or '"phase":"hold"' in lane.journal(), "the run reaches hold")
+        for pid in lane.watchdogs():
+            os.kill(pid, signal.SIGKILL)
+        runner.kill()
+        died = time.monotonic()
+        runner.wait()
+        lane.idle()
+        for path in (lane.safety / "ledger.jsonl", *lane.safety.glob("world-*.json")):
+            path.unlink(missing_ok=True)
+        until(lambda: not lane.differences(), "the reaper has put everything back")
+        return died
+
+    for fault in faults:
+        yield lane.death(fault, "the host, in hold", lost)
+
+
 def _length(lane: Lane, fault: str) -> float:
     """Seconds from the first phase of a sound run to the runner's end."""
     runner = lane.start(fault)

@@ -40,6 +40,8 @@ LOOKED_AT = (
 PODS = "/api/v1/namespaces/shop/pods"
 """Pods come and go; what a fault leaves on one is an annotation by these names."""
 ON_PODS = ("chaosfw.dev/fault", "chaosfw.dev/touched", "chaosfw.dev/paused")
+REAPER = ("namespace", "rights", "deployment")
+"""Manifests in ``deploy/reaper/``."""
 SETTINGS = """
 [tool.chaosfw]
 environment = "sandbox"
@@ -138,17 +140,28 @@ class Observer:
 class Lane:
     """A sandbox, a workspace with one experiment a fault, and the deaths in it."""
 
-    def __init__(self, faults: dict[str, str] | None = None, *, cluster: sandbox.Sandbox | None = None, halts: bool = False) -> None:
+    def __init__(
+        self,
+        faults: dict[str, str] | None = None,
+        *,
+        cluster: sandbox.Sandbox | None = None,
+        halts: bool = False,
+        reapers: bool = False,
+    ) -> None:
         manifests = tuple(sorted((ROOT / "deploy" / "shop").glob("*.yaml")))
+        manifests += tuple(ROOT / "deploy" / "reaper" / f"{name}.yaml" for name in REAPER if reapers)
+        images = {"chaosfw/reaper": "python -m chaosfw"}
         self._own = cluster is None
-        self.sandbox = cluster or sandbox.start(sandbox.SandboxSpec(manifests=manifests, workdir=ROOT), timeout=60.0)
+        self.sandbox = cluster or sandbox.start(sandbox.SandboxSpec(manifests=manifests, images=images, workdir=ROOT), timeout=60.0)
         self.cluster = Cluster(str(self.sandbox.kubeconfig))
         self.folder = Path(tempfile.mkdtemp(prefix="chaosfw-heal-"))
         self.safety = self.sandbox.directory / "safety"
         (self.folder / "experiments").mkdir()
         self.cord = self.folder / "cord"
         """Where ``halts``, the file whose appearance halts every run."""
-        (self.folder / "pyproject.toml").write_text(SETTINGS + (f'halt = ["file:{self.cord}"]\n' if halts else ""))
+        more = f'halt = ["file:{self.cord}"]\n' if halts else ""
+        more += 'state_namespace = "chaosfw"\n' if reapers else ""
+        (self.folder / "pyproject.toml").write_text(SETTINGS + more)
         (self.folder / "shop.yaml").touch()
         text = BASE
         for name, fault in (faults or FAULTS).items():
@@ -278,6 +291,10 @@ class Lane:
 
     def open(self) -> int:
         return len(LedgerFile(self.safety).open())
+
+    def differences(self) -> tuple[str, ...]:
+        """What is otherwise than before, seen now."""
+        return differences(self.before, world(self.cluster))
 
     def watchdogs(self) -> list[int]:
         """Watchdogs of this lane."""
