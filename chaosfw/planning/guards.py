@@ -306,7 +306,7 @@ def _first(said: list[str]) -> str:
 
 def _kills(bound: Bound) -> bool:
     """Whether its pods serve no more without the eviction API having been asked."""
-    return bound.fault.startswith(("kubernetes.kill/", "kubernetes.delete-node/", "kubernetes.pause/"))
+    return bound.fault.startswith(("kubernetes.kill/", "kubernetes.delete-node/", "kubernetes.pause/", "kubernetes.taint/"))
 
 
 def _covered(bound: Bound, budget: BudgetFacts) -> set[str]:

@@ -11,6 +11,7 @@ from chaosfw.sandbox.controllers.caches import Caches
 from chaosfw.sandbox.controllers.deployments import Deployments
 from chaosfw.sandbox.controllers.disruption import Disruption
 from chaosfw.sandbox.controllers.endpoints import Endpoints
+from chaosfw.sandbox.controllers.evictions import TaintEvictions
 from chaosfw.sandbox.controllers.garbage import Garbage
 from chaosfw.sandbox.controllers.namespaces import Namespaces
 from chaosfw.sandbox.controllers.orphans import QUARANTINE, Orphans
@@ -47,6 +48,7 @@ class Controllers:
         self._caches = Caches(client, (*OWNED, *OTHERS))
         self._sets_recorder = Recorder(client, "replicaset-controller")
         self._deployments_recorder = Recorder(client, "deployment-controller")
+        self._taints_recorder = Recorder(client, "taint-eviction-controller")
         self._controllers = (
             Namespaces(self._caches, root_ca=root_ca),
             Deployments(self._caches, self._deployments_recorder),
@@ -54,6 +56,7 @@ class Controllers:
             Endpoints(self._caches),
             Disruption(self._caches),
             Garbage(self._caches, OWNED),
+            TaintEvictions(self._caches, self._taints_recorder),
             Orphans(self._caches, quarantine=quarantine),
         )
 
@@ -65,5 +68,6 @@ class Controllers:
 
     async def stop(self) -> None:
         await asyncio.gather(*(controller.loop.stop() for controller in self._controllers))
-        await asyncio.gather(self._sets_recorder.stop(), self._deployments_recorder.stop())
+        recorders = (self._sets_recorder, self._deployments_recorder, self._taints_recorder)
+        await asyncio.gather(*(recorder.stop() for recorder in recorders))
         await self._caches.stop()

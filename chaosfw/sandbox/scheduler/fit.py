@@ -10,6 +10,7 @@ from typing import Any
 
 from chaosfw.sandbox.client.verbs import Object
 from chaosfw.sandbox.objects import quantity, selectors
+from chaosfw.sandbox.objects.tolerations import tolerates
 
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 _DEFAULT_PODS = 110
@@ -33,10 +34,6 @@ def requests_of(pod: Object) -> dict[str, Fraction]:
         for name, amount in _requests(container).items():
             total[name] = max(total.get(name, Fraction(0)), amount)
     return total
-
-
-def tolerates(pod: Object, taint: Object) -> bool:
-    return any(_matches(toleration, taint) for toleration in pod["spec"].get("tolerations") or ())
 
 
 def selects(pod: Object, node: Object) -> bool:
@@ -70,14 +67,6 @@ def _taint(pod: Object, node: Object) -> str:
 
 def _affinity(pod: Object, node: Object) -> str:
     return "" if selects(pod, node) else "node(s) didn't match Pod's node affinity/selector"
-
-
-def _matches(toleration: Object, taint: Object) -> bool:
-    if toleration.get("effect") not in (None, "", taint.get("effect")):
-        return False
-    if toleration.get("key") not in (None, "", taint["key"]):
-        return False
-    return toleration.get("operator") == "Exists" or toleration.get("value", "") == taint.get("value", "")
 
 
 def _term(term: Object, node: Object) -> bool:

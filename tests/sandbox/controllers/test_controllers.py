@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.controllers import rollout
 from chaosfw.sandbox.controllers.rollout import SetCount
+from chaosfw.sandbox.objects.tolerations import patience
 from tests.sandbox.apiserver.plane import DEADLINE, Plane, deployment, is_ready, plane, ready, service
 
 SLICES = "endpointslices.discovery.k8s.io"
@@ -337,3 +339,65 @@ def test_pods_of_a_node_that_came_back_in_time_stay() -> None:
         assert mine in {pod["metadata"]["uid"] for pod in found}
 
     tell(story, quarantine=2.0)
+
+
+NO_EXECUTE = {"key": "k", "value": "", "effect": "NoExecute"}
+
+
+def test_a_taint_that_executes_ends_pods_and_asks_no_budget() -> None:
+    async def story(running: Plane) -> None:
+        await rolled_out(running)
+        pods, _ = await running.client.list("pods", **PLACE)
+        (lost,) = [pod["metadata"] for pod in pods if pod["spec"]["nodeName"] == "n1"]
+        budget = {"metadata": {"name": "web"}, "spec": {"minAvailable": 3, "selector": {"matchLabels": pods[0]["metadata"]["labels"]}}}
+        await running.client.create("poddisruptionbudgets.policy", budget, **PLACE)
+
+        await running.client.patch("nodes", "n1", {"spec": {"taints": [NO_EXECUTE]}})
+
+        def replaced(found: list[Object]) -> bool:
+            return len(found) == 3 and all(is_ready(pod) and pod["metadata"]["uid"] != lost["uid"] for pod in found)
+
+        found = await running.until("pods", replaced)
+        assert {pod["spec"]["nodeName"] for pod in found} <= {"n2", "n3"}
+        told = await running.until("events", lambda found: any(one["reason"] == "TaintManagerEviction" for one in found))
+        (event,) = [one for one in told if one["reason"] == "TaintManagerEviction"]
+        assert event["message"] == f"Marking for deletion Pod default/{lost['name']}"
+
+    tell(story)
+
+
+@pytest.mark.parametrize(
+    ("tolerations", "expected"),
+    [
+        ([], 0.0),
+        ([{"key": "k", "operator": "Exists"}], math.inf),
+        ([{"operator": "Exists"}], math.inf),
+        ([{"key": "k", "operator": "Exists", "tolerationSeconds": 30}], 30.0),
+        ([{"key": "k", "operator": "Exists", "tolerationSeconds": -1}], 0.0),
+        ([{"key": "k", "operator": "Exists", "tolerationSeconds": 30}, {"operator": "Exists", "tolerationSeconds": 5}], 5.0),
+        ([{"key": "k", "operator": "Exists", "effect": "NoSchedule"}], 0.0),
+        ([{"key": "k", "value": "other"}], 0.0),
+    ],
+)
+def test_how_long_a_pod_puts_up_with_a_taint(tolerations: list[Object], expected: float) -> None:
+    assert patience({"spec": {"tolerations": tolerations}}, [NO_EXECUTE]) == expected
+
+
+def test_a_pod_that_tolerates_for_a_while_goes_after_it() -> None:
+    async def story(running: Plane) -> None:
+        await rolled_out(running)
+        for_a_while = {"key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1}
+        template = {"spec": {"tolerations": [for_a_while]}}
+        await running.client.patch("deployments.apps", "web", {"spec": {"template": template}}, **PLACE)
+        tolerating = await running.until(
+            "pods", lambda found: len(found) == 3 and all(is_ready(pod) and for_a_while in pod["spec"]["tolerations"] for pod in found)
+        )
+        began = time.monotonic()
+        stays = [pod["metadata"]["uid"] for pod in tolerating if pod["spec"]["nodeName"] == "n1"]
+        await running.client.patch("nodes", "n1", {"spec": {"taints": [NO_EXECUTE]}})
+
+        await running.until("pods", lambda found: not {pod["metadata"]["uid"] for pod in found} & set(stays))
+
+        assert time.monotonic() - began >= 1.0, "not before its time"
+
+    tell(story)
