@@ -221,6 +221,21 @@ def test_what_is_stuck_is_tried_again_but_not_all_the_time(world: World, reaper:
     assert world.published == {}
 
 
+def test_what_the_next_run_leaves_is_not_made_to_wait_for_what_the_last_one_left(world: World, reaper: Reaper, clock: FakeClock) -> None:
+    world.publish(record("a"))
+    reaper.look()
+    world.put("the next run", world.now.epoch + 1)
+    world.publish(record("b", run="next"))
+    reaper.look()
+    assert world.reverted == ["a"]
+    clock.advance(lease.LASTS)
+    assert lease.LASTS < AGAIN
+
+    reaper.look()
+
+    assert world.reverted == ["a", "b"]
+
+
 def test_it_shows_life_all_the_time_and_says_goodbye(world: World, reaper: Reaper, clock: FakeClock, said: list[str]) -> None:
     rounds = iter(range(20))
 
