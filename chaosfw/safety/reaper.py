@@ -62,8 +62,8 @@ class Reaper:
     _version: str | None = field(default=None, init=False)
     _since: int = field(default=0, init=False)
     _beat: int | None = field(default=None, init=False)
-    _tried: tuple[int, int] | None = field(default=None, init=False)
-    """Under which epoch it tried last to put something back, and when, monotonic ns."""
+    _tried: tuple[set[str], int] = field(default=(set(), 0), init=False)
+    """Of which runs it tried last to put something back, and when, monotonic ns."""
 
     def run(self, stop: threading.Event) -> None:
         """Until it is told to stop."""
@@ -87,16 +87,18 @@ class Reaper:
             self._version, self._since = held.version, now
         there = msgspec.convert(self._ask("publications"), tuple[Publication, ...])
         self.looked = now
+        runs = {one.run for one in there}
         if any(one.word is None for one in there):
             self._vow()
-        if there and (not held.holder or now - self._since >= nanoseconds(held.seconds)) and self._may_try(held, now):
-            epoch = self._reap(held, {one.run for one in there})
-            self._tried = (epoch, self.clock.monotonic_ns())
+        if there and (not held.holder or now - self._since >= nanoseconds(held.seconds)) and self._may_try(runs, now):
+            self._reap(held, runs)
+            self._tried = (runs, self.clock.monotonic_ns())
         return BUSY if held.holder or there else IDLE
 
-    def _may_try(self, held: Held, now: int) -> bool:
-        """What could not be put back is tried again, but not all the time; what a later holder has left, at once."""
-        return self._tried is None or held.epoch != self._tried[0] or now - self._tried[1] >= nanoseconds(AGAIN)
+    def _may_try(self, runs: set[str], now: int) -> bool:
+        """What could not be put back is tried again, but not all the time; what another run has left, at once."""
+        before, at = self._tried
+        return not runs <= before or now - at >= nanoseconds(AGAIN)
 
     def _show_life(self) -> None:
         now = self.clock.monotonic_ns()
@@ -108,23 +110,22 @@ class Reaper:
         for word in msgspec.convert(self._ask("vow", who=self.who), tuple[Word, ...]):
             self.say("watching over a run" + (f", but can not {', '.join(word.lacking)}" if word.lacking else ""))
 
-    def _reap(self, seen: Held, runs: set[str]) -> int:
-        """Of the runs that publish here: what others marked elsewhere on this cluster has a Lease of its own. The epoch it is now."""
+    def _reap(self, seen: Held, runs: set[str]) -> None:
+        """Of the runs that publish here: what others marked elsewhere on this cluster has a Lease of its own."""
         if not (found := self._found(runs)):
-            return seen.epoch
+            return
         who = f"{lease.words(seen.holder)} has left the environment" if seen.holder else "nobody holds the environment"
         try:
             held = self._taken(seen)
         except LockTaken as trouble:
             self.say(f"somebody else puts it back: {trouble.message}")
-            return seen.epoch
+            return
         try:
             self.say(f"{who}: putting back {len(found)} object(s) of {', '.join(sorted(runs))} (epoch {held.epoch})")
             self._put_back(held, self._found(runs))
         finally:
             held.release()
             self._version, self._since = None, self.clock.monotonic_ns()
-        return held.epoch
 
     def _taken(self, seen: Held) -> Lock:
         """The Lease with the next epoch, if nobody has renewed or taken it since it was seen to be over."""
