@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ def reap(given: argparse.Namespace) -> int:
                 caller=caller,
                 clock=SYSTEM,
                 namespace=given.namespace or os.environ.get("POD_NAMESPACE", "default"),
-                who=f"reaper {os.environ.get('POD_NAME') or os.environ.get('HOSTNAME', '?')}",
+                who=f"reaper {os.environ.get('POD_NAME') or socket.gethostname()}",
                 state=place / "state",
                 say=_say,
                 looked=SYSTEM.monotonic_ns(),

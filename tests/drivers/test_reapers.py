@@ -149,6 +149,23 @@ def test_rollbacks_that_are_code_are_played_by_nobody_but_their_run(cluster: Clu
     assert [one["run"] for one in asked("publications")] == ["r2"]
 
 
+def test_a_publication_that_can_not_be_read_keeps_nobody_from_healing_the_others(cluster: Cluster, theirs: Any, tmp_path: Path) -> None:
+    taken = take(EXAMPLES["kubernetes.scale/1"].make(tmp_path), run="r4")
+    published.publish(cluster, run="r4", namespace=SPACE, undos=taken.bound.undo)
+    published.publish(cluster, run="r5", namespace=SPACE, undos=())
+    path = f"/api/v1/namespaces/{SPACE}/configmaps/{published.name_of('r5')}"
+    cluster.patch(path, {"data": {published.RECORDS: '[{"of": "tomorrow"}]'}})
+
+    theirs(lambda: asked("vow", who="r"))
+
+    assert reapers.word_on(cluster, namespace=SPACE, run="r4") == Word(by="r")
+    assert reapers.word_on(cluster, namespace=SPACE, run="r5") == Word(
+        by="r", lacking=("read what is published: is it of another version?",)
+    )
+    assert [one["undo"]["run"] for one in asked("revertible")] == ["r4"]
+    assert asked("withdraw_if_done", run="r5") is False
+
+
 def test_the_first_word_stays(cluster: Cluster, theirs: Any, tmp_path: Path) -> None:
     """Of two reapers at once, one speaks."""
     taken = take(EXAMPLES["kubernetes.scale/1"].make(tmp_path), run="r3")

@@ -60,7 +60,7 @@ def records(cluster: Cluster, *, namespace: str) -> tuple[UndoRecord, ...]:
     """
     found: dict[str, UndoRecord] = {}
     for one in cluster.items(_path(namespace), labelSelector=f"{LABEL}=chaosfw"):
-        for undo in msgspec.json.decode((one.get("data") or {}).get(RECORDS, "[]"), type=list[Undo]):
+        for undo in undos_in(one) or ():
             found[undo.id] = UndoRecord(undo=undo, state=UndoState.armed, epoch=undo.epoch)
     for kind, path in MARKABLE.items():
         for one in cluster.readable(path):
@@ -68,6 +68,14 @@ def records(cluster: Cluster, *, namespace: str) -> tuple[UndoRecord, ...]:
                 known = found.get(record.undo.id, record)
                 found[record.undo.id] = UndoRecord(undo=known.undo, state=UndoState.in_, epoch=known.epoch)
     return tuple(found.values())
+
+
+def undos_in(thing: Object) -> list[Undo] | None:
+    """What a publication says; None where that can not be read, which keeps nobody from healing the others."""
+    try:
+        return msgspec.json.decode((thing.get("data") or {}).get(RECORDS, "[]"), type=list[Undo])
+    except msgspec.MsgspecError:
+        return None
 
 
 def name_of(run: str) -> str:

@@ -73,7 +73,7 @@ def vow(cluster: Cluster, *, namespace: str, who: str, revertible: Iterable[str]
     for thing in _published(cluster, namespace):
         if not published.is_published(thing) or _word(thing) is not None:
             continue
-        word = Word(by=who, lacking=_lacking(cluster, _undos(thing), frozenset(revertible)))
+        word = Word(by=who, lacking=_lacking(cluster, published.undos_in(thing), frozenset(revertible)))
         path = f"/api/v1/namespaces/{namespace}/configmaps/{look.name_of(thing)}"
         if fields.swapped(cluster, path, thing, {}, annotations={WORD: json.dumps(to_json(word), sort_keys=True)}):
             given.append(word)
@@ -87,9 +87,10 @@ def word_on(cluster: Cluster, *, namespace: str, run: str) -> Word | None:
 
 
 def withdraw_if_done(cluster: Cluster, *, namespace: str, run: str, revertible: Iterable[str]) -> bool:
-    """Takes the publication of a run away, unless there is something in it that only others can put back."""
+    """Takes the publication of a run away, unless there is something in it that can not be read, or that only others can put back."""
     thing = cluster.find(f"/api/v1/namespaces/{namespace}/configmaps/{published.name_of(run)}")
-    if thing is None or _foreign(_undos(thing), frozenset(revertible)):
+    undos = published.undos_in(thing) if thing is not None else None
+    if undos is None or _foreign(undos, frozenset(revertible)):
         return False
     published.withdraw(cluster, run=run, namespace=namespace)
     return True
@@ -127,8 +128,10 @@ def _named(kind: str) -> tuple[str, str]:
     return fields.WRITTEN.get(kind, kind.capitalize()), "/".join(parts[1:3]) if parts[0] == "apis" else "v1"
 
 
-def _lacking(cluster: Cluster, undos: Sequence[Undo], revertible: frozenset[str]) -> tuple[str, ...]:
+def _lacking(cluster: Cluster, undos: Sequence[Undo] | None, revertible: frozenset[str]) -> tuple[str, ...]:
     """What would keep this reaper from putting all of them back."""
+    if undos is None:
+        return ("read what is published: is it of another version?",)
     foreign = _foreign(undos, revertible)
     mine = [undo for undo in undos if undo not in foreign]
     return (*dict.fromkeys(f"put back {undo.fault}" for undo in foreign), *rights.lacking_to_heal(cluster, mine))
@@ -136,10 +139,6 @@ def _lacking(cluster: Cluster, undos: Sequence[Undo], revertible: frozenset[str]
 
 def _foreign(undos: Sequence[Undo], revertible: frozenset[str]) -> list[Undo]:
     return [undo for undo in undos if undo.fault not in revertible or undo.subject.kind not in fields.PATHS]
-
-
-def _undos(thing: Object) -> list[Undo]:
-    return msgspec.json.decode((thing.get("data") or {}).get(published.RECORDS, "[]"), type=list[Undo])
 
 
 def _word(thing: Object) -> Word | None:
