@@ -50,6 +50,10 @@ class UsageError(ChaosfwError):
     """A value, a name or a setting that cannot be right."""
 
 
+class NoSandbox(UsageError):
+    """No sandbox runs: whatever was in one is gone with it."""
+
+
 class DefinitionError(UsageError):
     """Every problem of one definition, found in one pass: ``problems`` holds a line each."""
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import yaml
 
-from chaosfw.errors import EnvironmentTrouble, SandboxError, UsageError
+from chaosfw.errors import EnvironmentTrouble, NoSandbox, SandboxError, UsageError
 from chaosfw.model.environment import Environment, Identity
 from chaosfw.model.load import Endpoint
 from chaosfw.planning import hours
@@ -174,8 +174,10 @@ def _only_one() -> sandbox.Sandbox:
     if joined := os.environ.get(sandbox.VARIABLE):
         return sandbox.join(Path(joined))
     running = sandbox.running()
+    if not running:
+        raise NoSandbox("no sandboxes run", hint="there is nothing to look at then")
     if len(running) != 1:
-        raise UsageError(f"{len(running) or 'no'} sandboxes run", hint="; ".join(map(str, running)) or "there is nothing to look at then")
+        raise UsageError(f"{len(running)} sandboxes run", hint="; ".join(map(str, running)))
     return sandbox.join(running[0])
 
 

@@ -91,6 +91,7 @@ def _put_back(command: argparse.ArgumentParser, run: Command) -> None:
     if run is putting_back.heal:
         command.add_argument("--dry-run", action="store_true", help="only show what is open")
         command.add_argument("--run", dest="whose", default="", metavar="RUN", help="only records of runs whose id begins so")
+        command.add_argument("--all", action="store_true", help="every declared environment, one after the other")
         command.add_argument("--from-target", action="store_true", help="also what only the target knows: published records and marks")
         command.add_argument("--play-rollbacks", action="store_true", help="with --from-target: also rollbacks that are code, found there")
         command.add_argument("--by-hand", metavar="RECORD", help="close one record, because you have put it back yourself")

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from chaosfw.assembly.environments import AnyPlace, open_place
-from chaosfw.errors import UsageError
+from chaosfw.errors import ChaosfwError, NoSandbox, UsageError
 from chaosfw.executor.child import ExecutorChild, PatientCaller, kill_marked, marked, start
 from chaosfw.model.activity import Action
 from chaosfw.model.fault import PLAIN, UndoRecord, UndoState
@@ -35,7 +35,30 @@ LOOK = 15.0
 
 
 def heal(given: argparse.Namespace) -> int:
-    """Fence, lock, heal, say what was done. 12 when something is still open."""
+    """
+    Fence, lock, heal, say what was done; 12 when something is still open. With ``--all`` for each declared environment, whatever comes of
+    the others: 12 too where one could not be looked at.
+    """
+    if not given.all:
+        return _heal(given)
+    if given.environment or given.by_hand:
+        raise UsageError("--all means every declared environment", hint="without --environment and --by-hand")
+    return max([_heal_one_of_all(given, name) for name in sorted(load(Path.cwd(), variables=os.environ, flags={}).environments)])
+
+
+def _heal_one_of_all(given: argparse.Namespace, name: str) -> int:
+    print(f"{name}:", flush=True)
+    try:
+        return _heal(argparse.Namespace(**{**vars(given), "environment": name}))
+    except NoSandbox as trouble:
+        print(f"  {trouble.message}: what was in one is gone with it")
+        return 0
+    except ChaosfwError as trouble:
+        print(f"  can not be looked at: {trouble.message}")
+        return LEFT
+
+
+def _heal(given: argparse.Namespace) -> int:
     with _place(given) as place:
         state = Path(place.environment.state)
         ledger = LedgerFile(state)

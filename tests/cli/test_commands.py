@@ -202,6 +202,23 @@ def test_what_a_dead_run_left_is_shown_then_put_back(shell: Shell, up: Path, clu
     assert [path.name for path in (up / "safety").glob("*heal*")] == []
 
 
+@pytest.mark.usefixtures("left")
+def test_every_declared_environment_is_healed_whatever_comes_of_another(shell: Shell, cluster: Cluster) -> None:
+    settings = (shell.folder / "pyproject.toml").read_text()
+    away = '[tool.chaosfw.environments.away]\ncontext = "x"\nserver = "https://127.0.0.1:1"\nkubeconfig = "nothing"\n'
+    (shell.folder / "pyproject.toml").write_text(settings + away)
+
+    healed, wrong = shell.run("heal", "--all"), shell.run("heal", "--all", "--environment", "away")
+    (shell.folder / "pyproject.toml").write_text(settings)
+
+    assert healed.code == 12, healed
+    assert healed.out.startswith("away:\n  can not be looked at: environment 'away': there is no kubeconfig at nothing\nsandbox:\n")
+    assert healed.out.endswith("everything is put back\n")
+    assert not cluster.get(nodes.path("node-1"))["spec"].get("unschedulable")
+    assert shell.run("heal", "--all").code == 0
+    assert (wrong.code, wrong.hint) == (2, "without --environment and --by-hand")
+
+
 def test_what_only_the_target_and_the_host_know_of_a_dead_run_is_told(shell: Shell, up: Path, cluster: Cluster) -> None:
     """No ledger, no mark: but its records are published, and a process of it still runs."""
     process = subprocess.Popen(["sleep", "60"], start_new_session=True)
