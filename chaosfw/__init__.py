@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for type checkers and editors: the same names, without the price
     from chaosfw.assembly.chaos import Chaos, Outcome
     from chaosfw.authoring.experiments import Experiment, experiment, limits
-    from chaosfw.authoring.loads import SLO, Load
+    from chaosfw.authoring.loads import SLO, Load, burn
     from chaosfw.authoring.probes import Hypothesis, availability, endpoint, http, latency, probe, process, tcp
     from chaosfw.authoring.tolerances import above, at_least, at_most, below, between, exactly, matches, one_of
+    from chaosfw.definitions.slo_files import slo_from
     from chaosfw.errors import ChaosfwError, Refused, UsageError
     from chaosfw.faults.toolkit import toolkit
 
@@ -37,6 +38,7 @@ _HOME = {
     "availability": "chaosfw.authoring.probes",
     "below": "chaosfw.authoring.tolerances",
     "between": "chaosfw.authoring.tolerances",
+    "burn": "chaosfw.authoring.loads",
     "endpoint": "chaosfw.authoring.probes",
     "exactly": "chaosfw.authoring.tolerances",
     "experiment": "chaosfw.authoring.experiments",
@@ -47,6 +49,7 @@ _HOME = {
     "one_of": "chaosfw.authoring.tolerances",
     "probe": "chaosfw.authoring.probes",
     "process": "chaosfw.authoring.probes",
+    "slo_from": "chaosfw.definitions.slo_files",
     "tcp": "chaosfw.authoring.probes",
     "toolkit": "chaosfw.faults.toolkit",
 }
@@ -67,6 +70,7 @@ __all__ = [
     "availability",
     "below",
     "between",
+    "burn",
     "endpoint",
     "exactly",
     "experiment",
@@ -77,6 +81,7 @@ __all__ = [
     "one_of",
     "probe",
     "process",
+    "slo_from",
     "tcp",
     "toolkit",
 ]

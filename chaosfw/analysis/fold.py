@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chaosfw.analysis import budget, evidence, objectives, outages, recovery, windows
+from chaosfw.analysis import budget, evidence, objectives, outages, pages, recovery, windows
 from chaosfw.analysis.samples import MISSING, UNKNOWN, Bools, Bytes, Ints, Series, grades, raw, series
 from chaosfw.analysis.segments import segments
 from chaosfw.analysis.story import Story, read
@@ -37,7 +37,7 @@ from chaosfw.model.event import (
 )
 from chaosfw.model.experiment import Experiment
 from chaosfw.model.fault import UndoRecord
-from chaosfw.model.record import Coverage, Exposure, LoadLine, Mark, ObjectiveLine, Outage, Price, Record, Round
+from chaosfw.model.record import Coverage, Exposure, LoadLine, Mark, ObjectiveLine, Outage, PageDue, Price, Record, Round
 from chaosfw.model.struct import but
 
 
@@ -163,6 +163,7 @@ def _with_load(record: Record, story: Story, *, data: bytes | memoryview) -> Rec
         exposure=_exposure(record, story, column=column, baseline=baseline, counted=counted, how=how),
         recovery=recovery.measure(story, possible=possible, watched=seen),
         price=_price(story, column=column, index=index),
+        pages=_pages(story, column=column),
     )
 
 
@@ -200,6 +201,14 @@ def _price(story: Story, *, column: Series, index: Ints) -> Price | None:
         return None
     mask = (column.due >= story.fault_call) | _straddling(column, story, index=index)
     return budget.price(column, slo=experiment.slo, mask=mask, hypothetical=plan.environment.kind == "sandbox")
+
+
+def _pages(story: Story, *, column: Series) -> tuple[PageDue, ...]:
+    """By the availability of the SLO: what counts as bad is what its price counts."""
+    slo = _experiment(story).slo
+    if slo is None or story.fault_call is None:
+        return ()
+    return pages.due(column, grade=grades(column, limit=None), slo=slo, since=story.fault_call)
 
 
 def _downtime(story: Story, *, column: Series, grade: Bytes) -> tuple[float, float] | None:

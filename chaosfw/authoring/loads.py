@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 from chaosfw.errors import UsageError
 from chaosfw.model.load import Load as LoadNoun
 from chaosfw.model.slo import SLO as SLONoun
-from chaosfw.model.slo import LatencyLimit
+from chaosfw.model.slo import BurnRule, LatencyLimit
 from chaosfw.quantities import duration, quantile, share
 
 
@@ -56,10 +57,16 @@ def SLO(
     latency: dict[str, str | float] | None = None,
     window: str | float = "30d",
     requests_per_window: float = 0.0,
+    alerts: Sequence[BurnRule] = (),
+    scrape: str | float = 30.0,
+    evaluate: str | float = 30.0,
 ) -> SLONoun:
     """
     A service level objective that *prices* a run in error budget. ``requests_per_window`` is the declared traffic; without it
     the load's own rate over the window stands for it, and the report says so.
+
+    ``alerts`` are the burn-rate rules that would tell somebody (default: those of Google's workbook), of series that are scraped each
+    ``scrape`` and rules that are evaluated each ``evaluate``; the report says whether they were due to fire.
     """
     target = share(availability, what=f"SLO {name!r}: availability")
     if target >= 1:
@@ -74,4 +81,28 @@ def SLO(
         latency=limits,
         window=duration(window, what=f"SLO {name!r}: window"),
         requests_per_window=requests_per_window,
+        alerts=tuple(alerts),
+        scrape=_interval(scrape, what=f"SLO {name!r}: scrape"),
+        evaluate=_interval(evaluate, what=f"SLO {name!r}: evaluate"),
     )
+
+
+def burn(severity: str, *, rate: float, long: str | float, short: str | float | None = None, hold: str | float = 0.0) -> BurnRule:
+    """
+    An alert rule on error budget: true while requests go bad ``rate`` times as fast as the SLO allows, over both windows (``short``: a
+    twelfth of ``long``). ``hold`` is the rule's ``for``. Raises UsageError for a rate that is not above 0, or windows the wrong way round.
+    """
+    if not rate > 0:
+        raise UsageError(f"burn {severity!r}: rate is {rate!r}, a number above 0 was expected")
+    window = duration(long, what=f"burn {severity!r}: long")
+    shorter = window / 12 if short is None else duration(short, what=f"burn {severity!r}: short")
+    if not 0 < shorter <= window:
+        raise UsageError(f"burn {severity!r}: the short window ({shorter:g} s) is longer than the long one ({window:g} s), or 0")
+    return BurnRule(severity=severity, long=window, short=shorter, burn=float(rate), hold=duration(hold, what=f"burn {severity!r}: hold"))
+
+
+def _interval(value: str | float, *, what: str) -> float:
+    seconds = duration(value, what=what)
+    if seconds <= 0:
+        raise UsageError(f"{what} is {value!r}, a length above 0 was expected")
+    return seconds

@@ -2,7 +2,7 @@
 A YAML or JSON document that remembers where each value stood, and a reader that collects every problem instead of the first.
 
 The values of JSON come from the JSON parser; its lines come from the YAML that it nearly is, because only that parser tells
-them. Used by ``toolkit_file`` only.
+them. Used by ``toolkit_file`` and ``slo_files``.
 """
 
 from __future__ import annotations
@@ -153,6 +153,24 @@ def read(path: Path, text: str) -> Place:
     if node is not None:
         _lines(node, (), lines)
     return Place(value, 1, "", lines, (), problems)
+
+
+def read_all(path: Path, text: str) -> list[Place]:
+    """Every document of a YAML file, with one list of problems. Raises DefinitionError when it can not be parsed."""
+    problems = Problems(str(path))
+    try:
+        values = list(yaml.safe_load_all(text))
+        nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+    except yaml.YAMLError as trouble:
+        problems.add(_line_of(trouble), "", f"can not be read: {getattr(trouble, 'problem', None) or trouble}")
+        problems.raise_any()
+        raise AssertionError("unreachable") from trouble
+    found = []
+    for value, node in zip(values, nodes, strict=False):
+        lines: dict[tuple[str | int, ...], int] = {}
+        _lines(node, (), lines)
+        found.append(Place(value, lines.get((), 1), "", lines, (), problems))
+    return found
 
 
 def _line_of(trouble: Exception) -> int:

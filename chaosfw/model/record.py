@@ -5,12 +5,14 @@ keeps it, ``reporting`` reads nothing else.
 
 from __future__ import annotations
 
+import enum
+
 from chaosfw.model.environment import Target
 from chaosfw.model.event import Phase
 from chaosfw.model.fault import Bound, UndoRecord
 from chaosfw.model.load import Generator, Seal
 from chaosfw.model.plan import Plan, Refusal
-from chaosfw.model.slo import Objective
+from chaosfw.model.slo import BurnRule, Objective
 from chaosfw.model.struct import Json, Noun
 from chaosfw.model.verdict import Judgement
 
@@ -172,6 +174,29 @@ class Price(Noun, frozen=True, kw_only=True):
     denominator: str
 
 
+class Due(enum.StrEnum):
+    """Whether a rule would have fired: under every phase of scrape and evaluation, under some, under none."""
+
+    due = "due"
+    borderline = "borderline"
+    not_due = "not due"
+
+
+class PageDue(Noun, frozen=True, kw_only=True):
+    """
+    One alert rule asked on the run's own traffic. ``here``: with the history that the load has; ``production``: as if good requests at
+    the load's rate had gone before and came after. ``…_after``: seconds from the fault's call until it is true; None: it never is.
+    """
+
+    rule: BurnRule
+    threshold: float
+    """Share of bad requests above which it is true; from 1 on it can not be."""
+    here: Due
+    here_after: float | None
+    production: Due
+    production_after: float | None
+
+
 class Recovery(Noun, frozen=True, kw_only=True):
     """Time to recover or to mitigate, seconds, as an interval. ``within`` the deadline that was claimed; None: did not end."""
 
@@ -291,6 +316,8 @@ class Record(Noun, frozen=True, kw_only=True):
     segments: tuple[Segment, ...] = ()
     """Of the pods that were lost, in order; empty where none was, or where the environment can not be watched."""
     price: Price | None = None
+    pages: tuple[PageDue, ...] = ()
+    """Of the experiment's SLO, in the order of its rules."""
     served: dict[str, int] = {}
     undo: tuple[UndoRecord, ...] = ()
     undo_at: dict[str, int] = {}

@@ -17,6 +17,28 @@ class LatencyLimit(Noun, frozen=True, kw_only=True):
         return f"p{self.quantile * 100:g} ≤ {self.limit * 1000:g} ms"
 
 
+class BurnRule(Noun, frozen=True, kw_only=True):
+    """
+    An alert on error budget: true while the share of bad requests is above ``burn`` times the SLO's allowance, over the ``long`` and the
+    ``short`` window (seconds) at once. ``hold``: for how long it has to be true (``for`` of a Prometheus rule).
+    """
+
+    severity: str
+    long: float
+    short: float
+    burn: float
+    hold: float = 0.0
+
+
+def workbook(window: float) -> tuple[BurnRule, ...]:
+    """
+    The rules of table 5-8 of Google's Site Reliability Workbook, chapter 5: 2 % of the budget in an hour and 5 % in six page, 10 % in three
+    days is a ticket; the short window is a twelfth. ``window`` of the SLO in seconds.
+    """
+    shares = (("page", 0.02, 3600.0), ("page", 0.05, 6 * 3600.0), ("ticket", 0.10, 3 * 86400.0))
+    return tuple(BurnRule(severity=severity, long=long, short=long / 12, burn=share * window / long) for severity, share, long in shares)
+
+
 class SLO(Noun, frozen=True, kw_only=True):
     """
     Prices a run; it is not a limit on two minutes of it. ``availability`` is a share (0.999), ``window`` in seconds,
@@ -28,6 +50,16 @@ class SLO(Noun, frozen=True, kw_only=True):
     latency: tuple[LatencyLimit, ...] = ()
     window: float = 30 * 86400.0
     requests_per_window: float = 0.0
+    alerts: tuple[BurnRule, ...] = ()
+    """Rules that would tell somebody; empty: those of Google's workbook."""
+    scrape: float = 30.0
+    """Seconds between scrapes of the series that the rules look at."""
+    evaluate: float = 30.0
+    """Seconds between evaluations of the rules."""
+
+    @property
+    def rules(self) -> tuple[BurnRule, ...]:
+        return self.alerts or workbook(self.window)
 
     @property
     def limit(self) -> float | None:

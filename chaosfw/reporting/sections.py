@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from chaosfw.model.fault import UndoRecord
-from chaosfw.model.record import Coverage, ObjectiveLine, Outage, PhaseLoad, ProbeLine, Quantiles, Record, Recovery, RunLine
+from chaosfw.model.record import Coverage, Due, ObjectiveLine, Outage, PageDue, PhaseLoad, ProbeLine, Quantiles, Record, Recovery, RunLine
 from chaosfw.model.struct import Json, to_json
 from chaosfw.model.tolerance import Between
 from chaosfw.model.verdict import Condition, Finding, Truth
@@ -255,7 +255,45 @@ def _budget(record: Record) -> Section | None:
         rows=rows,
         numeric=frozenset((2, 3, 4)),
     )
-    return Section(slug="budget", title="SLO and error budget", facts=tuple(facts), tables=(table,) if rows else ())
+    tables = ((table,) if rows else ()) + ((_pages(record),) if record.pages else ())
+    return Section(slug="budget", title="SLO and error budget", facts=tuple(facts), tables=tables)
+
+
+def _pages(record: Record) -> Table:
+    """Whether alerts on the error budget were due: what a team compares with the alerts that it got."""
+    slo = record.plan.experiment.slo if record.plan else None
+    assert slo is not None
+    return Table(
+        caption=f"Was an alert due? Scraped each {figures.length(slo.scrape)}, evaluated each {figures.length(slo.evaluate)}",
+        head=("Rule", "Bad requests above", "On this run's series", "True after", "In production", "True after"),
+        rows=tuple(_page(one) for one in record.pages),
+        numeric=frozenset((1, 3, 5)),
+        more="This run's series begin with the load, and a short history pages sooner. In production: as if good requests at "
+        "the load's rate had gone before and came after. Seconds count from the fault's call",
+    )
+
+
+def _page(one: PageDue) -> tuple[Cell, ...]:
+    rule = one.rule
+    words = f"{rule.severity}: {figures.number(rule.burn)}× over {figures.length(rule.long)} and {figures.length(rule.short)}"
+    words += f", for {figures.length(rule.hold)}" if rule.hold else ""
+    limit = figures.share(one.threshold) if one.threshold < 1 else "never: above 100 %"
+    return (
+        Cell(text=words),
+        Cell(text=limit),
+        Cell(text=str(one.here), tone=_PAGE_TONES[one.here]),
+        Cell(text=_moment(one.here_after)),
+        Cell(text=str(one.production), tone=_PAGE_TONES[one.production]),
+        Cell(text=_moment(one.production_after)),
+    )
+
+
+_PAGE_TONES = {Due.due: "", Due.borderline: "unknown", Due.not_due: ""}
+"""That an alert was due is neither good nor bad."""
+
+
+def _moment(after: float | None) -> str:
+    return figures.NONE if after is None else figures.seconds(after)
 
 
 def _price(record: Record) -> list[Fact]:
