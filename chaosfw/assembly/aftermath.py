@@ -42,7 +42,7 @@ def _end(run: RunFolder, line: RunLine, note: Note) -> None:
     events, _ = read_journal(run.journal)
     record = but(judged(fold(events, run.samples, sealed=False), final=True), slug=run.path.name)
     run.write_record(record)
-    run.write_line(run_line(record, run.name, line.test))
+    run.write_line(but(run_line(record, run.name, line.test), series=line.series))
 
 
 def _events(run: str, note: Note) -> tuple[AnyEvent, ...]:

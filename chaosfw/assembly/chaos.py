@@ -34,7 +34,7 @@ from chaosfw.model.fault import Bound, RunMark
 from chaosfw.model.load import Endpoint
 from chaosfw.model.plan import Plan, Refusal
 from chaosfw.model.reaping import Word
-from chaosfw.model.record import Record
+from chaosfw.model.record import Record, RunLine
 from chaosfw.model.struct import Json, but, to_json
 from chaosfw.model.verdict import Judgement, Safety, Verdict
 from chaosfw.planning import digests
@@ -121,6 +121,10 @@ class Chaos:
     experiment: Experiment
     test: str
     watchers: tuple[Watcher, ...] = ()
+    series: str = ""
+    """The experiment that this run repeats, where it is one of several."""
+    repeat: int = 0
+    """Which of them: each chooses its victims by a seed of its own."""
     plan: Plan | None = None
     outcome: Outcome | None = None
     _folder: RunFolder | None = None
@@ -210,7 +214,7 @@ class Chaos:
     @property
     def seed(self) -> int:
         """What chooses: the game day's seed, or that of the run that is replayed."""
-        return self.past.seed if self.past is not None else self.session.seed
+        return self.past.seed if self.past is not None else self.session.seed + self.repeat
 
     def _approval(self) -> str:
         return self.session.settings.chosen().approval
@@ -323,7 +327,7 @@ class Chaos:
         assert self.session.ledger is not None
         self._folder = self.session.folder.new_run(self.experiment.title or self.test)
         self._folder.write_plan(self.plan)
-        self._folder.write_line(unended(self.id, self._folder.name, self.experiment.title, self.test))
+        self._folder.write_line(but(unended(self.id, self._folder.name, self.experiment.title, self.test), series=self.series))
         world = self.session.caller.kind("", "snapshot", to_json(self.plan.environment), timeout=LOOK)
         self.session.ledger.snapshot(self.id, world)
         try:
@@ -376,11 +380,14 @@ class Chaos:
             versions=versions(),
         )
         folder.write_record(record)
-        folder.write_line(run_line(record, folder.name, self.test))
+        folder.write_line(self._line(record, folder))
         raise Refused(
             self.experiment.title or self.test,
             [(one.slug, one.sentence + (f"\n      hint: {one.hint}" if one.hint else "")) for one in reasons],
         )
+
+    def _line(self, record: Record, folder: RunFolder) -> RunLine:
+        return but(run_line(record, folder.name, self.test), series=self.series)
 
     # -- call -----------------------------------------------------------------------------------------------------------
 
@@ -513,7 +520,7 @@ class Chaos:
         journal.close()
         record = self._judged(final=True)
         self._folder.write_record(record)
-        self._folder.write_line(run_line(record, self._folder.name, self.test))
+        self._folder.write_line(self._line(record, self._folder))
         self._block_others(record)
         if record.judgement.safety is Safety.clean:
             self._forget()
@@ -547,7 +554,7 @@ class Chaos:
         )
         record = judged(record, final=True)
         self._folder.write_record(record)
-        self._folder.write_line(run_line(record, self._folder.name, self.test))
+        self._folder.write_line(self._line(record, self._folder))
         self._forget()
         return record
 

@@ -394,3 +394,5 @@ class RunLine(Noun, frozen=True, kw_only=True):
     audit_took: float = 0.0
     broke: str = ""
     reasons: tuple[str, ...] = ()
+    series: str = ""
+    """Which runs this one is a repetition of, where it is one of several."""

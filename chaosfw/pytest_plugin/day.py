@@ -25,7 +25,7 @@ from chaosfw.model.experiment import Experiment as ExperimentNoun
 from chaosfw.model.plan import Plan
 from chaosfw.model.record import GameDay, Record, RunLine
 from chaosfw.model.verdict import Safety, Verdict
-from chaosfw.pytest_plugin.plugin import body_key, item_key
+from chaosfw.pytest_plugin.plugin import body_key, item_key, run_name
 from chaosfw.pytest_plugin.progress import Progress
 from chaosfw.reporting import terminal
 from chaosfw.safety.fence import start_time
@@ -109,7 +109,8 @@ class Day:
         if self.replay and experiment.title not in self.replay:
             pytest.skip(f"not in what is replayed: {', '.join(map(repr, sorted(self.replay)))}")
         progress = Progress(self.config, title=item.name)
-        chaos = Chaos(self.session(), experiment, item.nodeid, watchers=(progress,), on_loop=progress.follow)
+        repeat, series = _repeat(item)
+        chaos = Chaos(self.session(), experiment, item.nodeid, watchers=(progress,), on_loop=progress.follow, series=series, repeat=repeat)
         item.stash[item_key] = chaos
         try:
             chaos.prepare(only_plan=self.only_plan)
@@ -242,6 +243,17 @@ class Day:
         for line in terminal.lines(self._day(self.folder.collect())):
             reporter.write_line(line)
         reporter.write_line(f"report: {os.path.relpath(report_paths(self.folder.path)[0])}   seed: {self.seed}")
+
+
+def _repeat(item: pytest.Item) -> tuple[int, str]:
+    """Which repetition an item is, and the name that all of them have without it; empty where it is the only one."""
+    if item.config.option.chaos_repeat < 2:
+        return 0, ""
+    callspec = getattr(item, "callspec", None)
+    number = callspec.params.get("chaos_repeat", 0) if callspec is not None else getattr(item, "chaos_repeat", 0)
+    head, bracket, inside = item.nodeid.rpartition("[")
+    kept = "-".join(part for part in inside.removesuffix("]").replace(run_name(number), "", 1).split("-") if part)
+    return number, head + (f"[{kept}]" if kept else "") if bracket else item.nodeid
 
 
 def _plans(given: str) -> dict[str, Plan]:

@@ -10,7 +10,7 @@ import pytest
 from chaosfw.definitions.toolkit_file import is_experiment, load_file
 from chaosfw.errors import ChaosfwError, DefinitionError
 from chaosfw.model.experiment import Experiment
-from chaosfw.pytest_plugin.plugin import day_of
+from chaosfw.pytest_plugin.plugin import day_of, run_name
 
 
 def collected(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -30,16 +30,19 @@ class ToolkitFile(pytest.File):
             experiment = load_file(self.path)
         except DefinitionError as trouble:
             raise self.CollectError(str(trouble)) from trouble
-        if experiment is not None:
-            yield ToolkitItem.from_parent(self, name=self.path.stem, experiment=experiment)
+        often = self.config.option.chaos_repeat
+        for number in range(often if experiment is not None else 0):
+            name = self.path.stem + (f"[{run_name(number)}]" if often > 1 else "")
+            yield ToolkitItem.from_parent(self, name=name, experiment=experiment, repeat=number)
 
 
 class ToolkitItem(pytest.Item):
     """The experiment of a file."""
 
-    def __init__(self, *, experiment: Experiment, **rest: Any) -> None:
+    def __init__(self, *, experiment: Experiment, repeat: int, **rest: Any) -> None:
         super().__init__(**rest)
         self.chaos_experiment = experiment
+        self.chaos_repeat = repeat
 
     def setup(self) -> None:
         day = day_of(self.config)

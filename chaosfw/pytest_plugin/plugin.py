@@ -35,6 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos-approved", action="append", metavar="DIGEST", help=approved)
     group.addoption("--chaos-replay", metavar="RUN", help="hit the same targets again: the folder of a run or of a game day")
     group.addoption("--chaos-heal-first", action="store_true", help="put back what an earlier run left, instead of refusing to start")
+    repeat = "run each experiment so often, each time with its own choice of victims; the report says how many of how many held"
+    group.addoption("--chaos-repeat", type=int, default=1, metavar="N", help=repeat)
     group.addoption("--chaos-seed", type=int, metavar="N", help="repeat the choice of victims of an earlier game day")
     group.addoption("--chaos-environment", metavar="NAME", help="the declared environment to use")
     group.addoption("--chaos-reports", metavar="DIR", help="where game days are written (default: reports)")
@@ -46,6 +48,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "chaos: a chaos experiment; set by @cf.experiment, and carries its faults as keywords")
+    if config.option.chaos_repeat < 1:
+        raise pytest.UsageError(f"--chaos-repeat is {config.option.chaos_repeat}: at least 1 was expected")
     if _is_controller_of_experiments(config):
         day_of(config)
 
@@ -66,6 +70,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         except pytest.UsageError:
             zones = ()  # told once all is collected, and without the way here
         metafunc.parametrize("chaos_zone", zones)
+    often = metafunc.config.option.chaos_repeat
+    if often > 1 and "chaos" in metafunc.fixturenames:
+        metafunc.fixturenames.append("chaos_repeat")
+        metafunc.parametrize("chaos_repeat", range(often), ids=[run_name(number) for number in range(often)], indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -128,6 +136,17 @@ def pytest_testnodedown(node: Any, error: object) -> None:
 def chaos(request: pytest.FixtureRequest) -> Iterator[Any]:
     """The experiment of this test: its targets are found and its guards asked now; ``chaos.run()`` executes it."""
     yield from day_of(request.config).experiment(request.node)
+
+
+@pytest.fixture
+def chaos_repeat(request: pytest.FixtureRequest) -> int:
+    """Which repetition of its experiment this test is, from 0; asked for by nobody but ``--chaos-repeat``."""
+    return int(getattr(request, "param", 0))
+
+
+def run_name(number: int) -> str:
+    """What a repetition is called in a test's id."""
+    return f"run-{number + 1}"
 
 
 def day_of(config: pytest.Config) -> Any:

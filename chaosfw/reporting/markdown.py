@@ -7,9 +7,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from chaosfw.analysis.repeats import repeated
 from chaosfw.model.record import GameDay, Record
 from chaosfw.reporting.page import Cell, Experiment, Page, Row, Section
-from chaosfw.reporting.view import page
+from chaosfw.reporting.view import page, repeats_words
 
 LONGEST = 60_000
 """Characters: GitHub cuts a comment at 65,536."""
@@ -23,7 +24,8 @@ DETAILS = ("refusals", "unmet", "findings")
 def render(day: GameDay, records: Sequence[Record]) -> str:
     """The summary. Details of experiments that would not fit are left to the report, and it says so."""
     made = page(day, records)
-    text = _top(made)
+    text = _top(made) + "".join(f"\n- {_safe(one.name)}: {_safe(repeats_words(one))}" for one in repeated(day.runs))
+    text += "\n" if repeated(day.runs) else ""
     wrong = [one for one in made.experiments if one.row.verdict != "held" or one.row.safety]
     for number, one in enumerate(wrong):
         block = _details(one)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
+from chaosfw.analysis.repeats import repeated
 from chaosfw.model.record import GameDay, RunLine
 from chaosfw.reporting import figures, view
 
@@ -22,6 +23,8 @@ def lines(day: GameDay) -> list[str]:
     found = [f"{view.headline(day)}" + (f"   on {place}" if place else "")]
     for line in view.worst_first(day.runs):
         found += _experiment(line)
+    for one in repeated(day.runs):
+        found += _wrapped(f"{figures.scrubbed(one.name)}: {view.repeats_words(one)}", first="↻ ")
     return found
 
 

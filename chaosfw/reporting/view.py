@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from chaosfw.analysis.repeats import Repeats, repeated
 from chaosfw.model.record import GameDay, Record, RunLine
 from chaosfw.reporting import figures, sections
-from chaosfw.reporting.page import Experiment, Fact, Page, Row, Section
+from chaosfw.reporting.page import Cell, Experiment, Fact, Page, Row, Section, Table
 from chaosfw.reporting.timeline import timeline
 from chaosfw.timing import iso
 
@@ -62,7 +63,7 @@ def page(day: GameDay, records: Sequence[Record]) -> Page:
         rows=tuple(_row(line, found.get(line.run), anchor=places[line.run]) for line in lines.values()),
         experiments=tuple(experiments),
         facts=_facts(day),
-        sections=(_about(day),),
+        sections=(*_repeats(day), _about(day)),
     )
 
 
@@ -318,6 +319,37 @@ EXIT_CODES = {
     11: "refused or blocked",
     12: "something was left behind, or that is not known",
 }
+
+
+def repeats_words(one: Repeats) -> str:
+    """``held 9 of 10, 1 inconclusive; 95 % sure: 55.5 % to 99.74 % of such runs hold``."""
+    more = [(one.deviated, "deviated"), (one.inconclusive, "inconclusive"), (one.not_run, "not run")]
+    counted = f"held {one.held:,} of {one.ran:,}" + "".join(f", {amount:,} {word}" for amount, word in more if amount)
+    if not one.ran:
+        return counted
+    return f"{counted}; 95 % sure: {figures.share(one.low)} to {figures.share(one.high)} of such runs hold"
+
+
+def _repeats(day: GameDay) -> tuple[Section, ...]:
+    found = repeated(day.runs)
+    if not found:
+        return ()
+    rows = tuple(
+        (
+            Cell(text=figures.short(one.name)),
+            *(Cell(text=f"{amount:,}") for amount in (one.ran, one.held, one.deviated, one.inconclusive, one.not_run)),
+            Cell(text=f"{figures.share(one.low)} to {figures.share(one.high)}"),
+        )
+        for one in found
+    )
+    table = Table(
+        caption="Repeated experiments",
+        head=("Experiment", "Ran", "Held", "Deviated", "Inconclusive", "Not run", "Such runs that hold, 95 % sure"),
+        rows=rows,
+        numeric=frozenset(range(1, 7)),
+        more="Clopper and Pearson's interval over whole runs; an inconclusive run counts once against and once for it",
+    )
+    return (Section(slug="repeats", title="How many of how many", tables=(table,)),)
 
 
 def _about(day: GameDay) -> Section:
