@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from chaosfw.analysis import comparing
 from chaosfw.assembly.publishing import report_paths
 from chaosfw.errors import UsageError
-from chaosfw.reporting import html, markdown
-from chaosfw.store.folder import GameDayFolder
+from chaosfw.model.record import Record
+from chaosfw.reporting import comparison, html, markdown
+from chaosfw.store.folder import GameDayFolder, RunFolder
 
 
 def plan(given: argparse.Namespace) -> int:
@@ -19,6 +21,32 @@ def plan(given: argparse.Namespace) -> int:
     if not any(Path(one.partition("::")[0]).exists() for one in arguments):
         arguments.append("experiments/")
     return subprocess.run([sys.executable, "-m", "pytest", "--chaos-plan", *arguments], check=False).returncode
+
+
+def compare(given: argparse.Namespace) -> int:
+    """Two runs, or two game days experiment by experiment. 1 when something is decidedly worse in the second."""
+    first, second = _records(given.first), _records(given.second)
+    alone = len(first) == len(second) == 1
+    both = list(first) if alone else [title for title in first if title in second]
+    if not both:
+        raise UsageError("the two have no experiment in common", hint=f"in the first: {', '.join(sorted(first))}")
+    worse = False
+    for title in both:
+        a, b = first[title], next(iter(second.values())) if alone else second[title]
+        found = comparing.compare(a, b, availability=given.availability, latency=given.latency)
+        print("\n".join(comparison.lines(a, b, found)))
+        worse = worse or any(one.is_worse for one in found)
+    return 1 if worse else 0
+
+
+def _records(path: Path) -> dict[str, Record]:
+    """By title: of a run's folder, or of every run of a game day that has a record."""
+    single = RunFolder(path)
+    runs = (single,) if single.record.exists() else GameDayFolder.open(path).runs()
+    found = {record.title: record for record in (run.read_record() for run in runs if run.record.exists())}
+    if not found:
+        raise UsageError(f"{path} has no run with a record", hint="name a folder of a run, or of a game day")
+    return found
 
 
 def report(given: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """
 ``chaosfw``: one function a command, each printing words for a person and returning an exit code for a script.
 
-Exit codes: 0 done · 2 wrong usage · 3 could not be done · 11 refused · 12 something is still to be put back.
+Exit codes: 0 done · 1 worse (``compare``) · 2 wrong usage · 3 could not be done · 11 refused · 12 something is still to be put back.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from chaosfw.cli import gamedays, putting_back, reaping, sandboxes
 from chaosfw.errors import ChaosfwError, Refused, UsageError
+from chaosfw.quantities import share
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -59,12 +61,26 @@ def parser() -> argparse.ArgumentParser:
     reap.add_argument("--kubeconfig", type=Path, help="credentials (default: those of this pod's service account)")
     reap.add_argument("--health", type=int, metavar="PORT", help="serve /healthz there")
     reap.set_defaults(run=reaping.reap)
+    compare = commands.add_parser("compare", help="two runs, or two game days, beside each other: what differs by more than matters")
+    compare.add_argument("first", type=Path, help="a run's folder, or a game day's")
+    compare.add_argument("second", type=Path, help="what it is compared with")
+    shares = partial(_share, of="--availability"), partial(_share, of="--latency")
+    compare.add_argument("--availability", type=shares[0], default=0.001, metavar="POINTS", help="what matters, as 0.1%% (the default)")
+    compare.add_argument("--latency", type=shares[1], default=0.1, metavar="RATIO", help="what matters of p95, as 10%% (the default)")
+    compare.set_defaults(run=gamedays.compare)
     report = commands.add_parser("report", help="write a game day's report again from its records")
     report.add_argument(
         "folder", nargs="?", type=Path, default=Path("reports/latest"), help="a game day's folder (default: reports/latest)"
     )
     report.set_defaults(run=gamedays.report)
     return top
+
+
+def _share(text: str, *, of: str) -> float:
+    try:
+        return share(text, what=of)
+    except UsageError as trouble:
+        raise argparse.ArgumentTypeError(trouble.message) from trouble
 
 
 def _sandbox(sandbox: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -18,7 +19,9 @@ from chaosfw.model.environment import Target
 from chaosfw.model.fault import Undo, UndoRecord, UndoState
 from chaosfw.safety import fence
 from chaosfw.safety.ledger import LedgerFile
+from chaosfw.store.folder import RunFolder
 from tests.cli.conftest import Shell
+from tests.reporting import days
 
 # -- without a sandbox -----------------------------------------------------------------------------------------------------
 
@@ -75,9 +78,32 @@ def test_a_game_day_that_did_not_end_has_no_report(shell: Shell) -> None:
     assert said.hint == "its runs are in runs/*/journal.jsonl"
 
 
+def test_two_game_days_are_compared_experiment_by_experiment(shell: Shell) -> None:
+    """The same twice: nothing is worse. Another run, that lost requests: it is."""
+    records = days.all_kinds()
+    for name in ("before", "after"):
+        for number, record in enumerate(records, start=1):
+            folder = shell.folder / "reports" / name / "runs" / f"{number:02}-it"
+            folder.mkdir(parents=True)
+            RunFolder(folder).write_record(record)
+
+    same = shell.run("compare", "reports/before", "reports/after")
+    other = shell.run("compare", "reports/before/runs/01-it", "reports/after/runs/03-it")
+    shutil.rmtree(shell.folder / "reports")
+
+    assert (same.code, same.err) == (0, "")
+    assert [line for line in same.out.splitlines() if not line.startswith(" ")] == list(dict.fromkeys(record.title for record in records))
+    assert "availability before the fault" in same.out
+    assert "DIFFERENT" not in same.out
+    assert other.code == 1, other
+    assert re.search(r"^  availability while it is in .* DIFFERENT by more than 0.1 points$", other.out, re.MULTILINE)
+    assert re.search(r"^  verdict +held +deviated$", other.out, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["compare", "reports/nowhere", "reports/nowhere"], "reports/nowhere"),
         (["sandbox", "status", "/nowhere"], "/nowhere"),
         (["heal", "--sandbox", "/nowhere"], "/nowhere"),
         (["sandbox", "up", "--nodes", "0"], ""),
