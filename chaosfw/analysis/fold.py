@@ -204,7 +204,7 @@ def _price(story: Story, *, column: Series, index: Ints) -> Price | None:
 
 
 def _pages(story: Story, *, column: Series) -> tuple[PageDue, ...]:
-    """By the availability of the SLO: what counts as bad is what its price counts."""
+    """By the availability of the SLO; its latency limits have no rules."""
     slo = _experiment(story).slo
     if slo is None or story.fault_call is None:
         return ()

@@ -332,7 +332,7 @@ class Chaos:
         self.session.ledger.snapshot(self.id, world)
         try:
             self._publish()
-        except ChaosfwError:
+        except BaseException:  # Ctrl-C too, while the reaper is waited for
             self._forget()
             raise
 
@@ -345,16 +345,21 @@ class Chaos:
         self.session.caller.kind("", "publish", asked, timeout=LOOK)
         self._published = True
         if self._reaper and (why := self._reaper_lacks()):
-            self._refuse([Refusal(slug="way-back", sentence=why, hint="kubectl logs of the reaper; deploy/reaper/")])
+            where = self.plan.environment.state_namespace
+            self._refuse([Refusal(slug="way-back", sentence=why, hint=f"kubectl logs -n {where} deployment/reaper")])
 
     def _reaper_lacks(self) -> str:
         """Why the reaper can not be relied on, as its own word on what was just published tells; empty when it can."""
         assert self.plan is not None
         if self.plan.environment.accept_manual_heal:
             return ""
-        until = self.session.clock.monotonic_ns() + nanoseconds(REAPER)
+        began, told = self.session.clock.monotonic_ns(), False
         while (word := msgspec.convert(self._ask_reaper("word_on", run=self.id, timeout=LOOK), Word | None)) is None:
-            if self.session.clock.monotonic_ns() >= until:
+            waited = self.session.clock.monotonic_ns() - began
+            if waited >= nanoseconds(1.0) and not told:
+                self.session.say(f"waiting up to {REAPER:g} s for {self._reaper} to say that it watches over this run")
+                told = True
+            if waited >= nanoseconds(REAPER):
                 return f"{self._reaper} gave no word within {REAPER:g} s that it watches over this run: it may be dead"
             self.session.clock.sleep(0.05)
         return f"{word.by} could not put everything back: it may not {', '.join(word.lacking)}" if word.lacking else ""

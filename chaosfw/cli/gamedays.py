@@ -24,26 +24,36 @@ def plan(given: argparse.Namespace) -> int:
 
 
 def compare(given: argparse.Namespace) -> int:
-    """Two runs, or two game days experiment by experiment. 1 when something is decidedly worse in the second."""
+    """Two runs, or two game days test by test. 1 when something is decidedly worse in the second."""
     first, second = _records(given.first), _records(given.second)
-    alone = len(first) == len(second) == 1
-    both = list(first) if alone else [title for title in first if title in second]
-    if not both:
-        raise UsageError("the two have no experiment in common", hint=f"in the first: {', '.join(sorted(first))}")
+    pairs = [(test, first[test], second[test]) for test in first if test in second]
+    if len(first) == len(second) == 1:
+        (test, a), b = next(iter(first.items())), next(iter(second.values()))
+        pairs = [(test, a, b)]
+    if not pairs:
+        raise UsageError("the two have no test in common", hint=f"in the first: {', '.join(sorted(first))}")
     worse = False
-    for title in both:
-        a, b = first[title], next(iter(second.values())) if alone else second[title]
+    for test, a, b in pairs:
         found = comparing.compare(a, b, availability=given.availability, latency=given.latency)
-        print("\n".join(comparison.lines(a, b, found)))
+        print("\n".join(comparison.lines(a, b, found, test=test)))
         worse = worse or any(one.is_worse for one in found)
+    for words, others in (("first", first.keys() - second.keys()), ("second", second.keys() - first.keys())):
+        if others and len(pairs) < max(len(first), len(second)):
+            print(f"only in the {words}: {', '.join(sorted(others))}")
     return 1 if worse else 0
 
 
 def _records(path: Path) -> dict[str, Record]:
-    """By title: of a run's folder, or of every run of a game day that has a record."""
+    """By test: of a run's folder, or of every run of a game day that has a record. Raises UsageError for two runs of one test."""
     single = RunFolder(path)
-    runs = (single,) if single.record.exists() else GameDayFolder.open(path).runs()
-    found = {record.title: record for record in (run.read_record() for run in runs if run.record.exists())}
+    runs = [run for run in ((single,) if single.record.exists() else GameDayFolder.open(path).runs()) if run.record.exists()]
+    found: dict[str, Record] = {}
+    for run in runs:
+        line = run.read_line()
+        test = line.test if line is not None else run.name
+        if test in found:
+            raise UsageError(f"{path} has two runs of {test}", hint="name the folders of two runs: runs/…")
+        found[test] = run.read_record()
     if not found:
         raise UsageError(f"{path} has no run with a record", hint="name a folder of a run, or of a game day")
     return found

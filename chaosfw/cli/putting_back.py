@@ -9,13 +9,14 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from chaosfw.assembly.environments import AnyPlace, open_place
-from chaosfw.errors import ChaosfwError, NoSandbox, UsageError
-from chaosfw.executor.child import ExecutorChild, PatientCaller, kill_marked, marked, start
+from chaosfw.errors import ChaosfwError, DriverError, NoSandbox, UsageError
+from chaosfw.executor.child import PatientCaller, healing, kill_marked, marked
 from chaosfw.model.activity import Action
 from chaosfw.model.fault import PLAIN, UndoRecord, UndoState
 from chaosfw.model.struct import Json, but, to_json
@@ -54,7 +55,7 @@ def _heal_one_of_all(given: argparse.Namespace, name: str) -> int:
         print(f"  {trouble.message}: what was in one is gone with it")
         return 0
     except ChaosfwError as trouble:
-        print(f"  can not be looked at: {trouble.message}")
+        print(f"  can not be looked at: {trouble.message}" + (f"\n  hint: {trouble.hint}" if trouble.hint else ""))
         return LEFT
 
 
@@ -82,7 +83,8 @@ def _heal(given: argparse.Namespace) -> int:
         try:
             if given.by_hand is not None:
                 return _closed_by_hand(ledger, given.by_hand)
-            left = len(unplayed) + _healed(place, ledger, before, given.whose, held, how=heal_unfenced if found else put_back)
+            how = partial(heal_unfenced, waiting=_print) if found else put_back
+            left = len(unplayed) + _healed(place, ledger, before, given.whose, held, how=how)
         finally:
             held.release()
         print("everything is put back" if not left else f"{left} record(s) still open")
@@ -230,12 +232,22 @@ def stop(given: argparse.Namespace) -> int:
             return 0
         cord = halt.Cord(who=getpass.getuser(), at=iso(SYSTEM.wall_ns()), reason=given.reason)
         halt.pull(state, cord)
+        print(f"{place.environment.name}: {cord}", flush=True)
         if place.environment.kubeconfig:
-            _on_cluster(place, "pull", words=str(cord))
+            _pull_on_cluster(place, cord)
             halt.lift(state)  # there it holds for everybody, until anybody lifts it
-        print(f"{place.environment.name}: {cord}")
         print("a run that is on heals now; none starts until `chaosfw halt --lift`")
         return 0
+
+
+def _pull_on_cluster(place: AnyPlace, cord: halt.Cord) -> None:
+    """That of this host is pulled already, and stays where the cluster does not answer. Raises DriverError saying who is not reached."""
+    try:
+        _on_cluster(place, "pull", words=str(cord))
+    except ChaosfwError as trouble:
+        raise DriverError(
+            f"runs of this host halt, those of other hosts are not reached: {trouble.message}", hint="again, until the cluster answers"
+        ) from trouble
 
 
 def _on_cluster(place: AnyPlace, verb: str, **data: Json) -> bool:
@@ -245,6 +257,10 @@ def _on_cluster(place: AnyPlace, verb: str, **data: Json) -> bool:
     with _executor(place) as caller:
         asked = {"verb": verb, "namespace": place.environment.state_namespace, **data}
         return bool(caller.kind("", "lease", asked, timeout=LOOK))
+
+
+def _print(words: str) -> None:
+    print(f"  {words}", flush=True)
 
 
 def _say(record: UndoRecord, what: str) -> None:
@@ -269,14 +285,8 @@ def _executor(place: AnyPlace) -> Iterator[PatientCaller]:
     log = state / f"heal-{os.getpid()}.log"
     with tempfile.TemporaryDirectory(dir=state) as temporary:
         env = {"KUBECONFIG": place.environment.kubeconfig, "TMPDIR": temporary}
-
-        def healer() -> ExecutorChild:
-            return start(clock=SYSTEM, env=env, log=log, role="healer")
-
-        caller = PatientCaller(healer(), renew=healer)
         try:
-            caller.executor.wait_ready()
-            yield caller
+            with healing(clock=SYSTEM, env=env, log=log) as caller:
+                yield caller
         finally:
-            caller.executor.close()
             log.unlink(missing_ok=True)

@@ -13,13 +13,11 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from chaosfw.assembly.inside import kubeconfig as own_kubeconfig
-from chaosfw.executor.child import ExecutorChild, PatientCaller, start
+from chaosfw.executor.child import healing
 from chaosfw.safety.reaper import Reaper
 from chaosfw.timing import SYSTEM, iso, seconds
 
@@ -35,7 +33,8 @@ def reap(given: argparse.Namespace) -> int:
         kubeconfig = given.kubeconfig or _own_kubeconfig(place)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: stop.set())
-        with _executor(place, kubeconfig) as caller:
+        env = {"KUBECONFIG": str(kubeconfig), "TMPDIR": directory}
+        with healing(clock=SYSTEM, env=env, log=place / "executor.log") as caller:
             reaper = Reaper(
                 caller=caller,
                 clock=SYSTEM,
@@ -58,19 +57,6 @@ def _own_kubeconfig(place: Path) -> Path:
     path.write_text(json.dumps(own_kubeconfig(os.environ)))
     path.chmod(0o600)
     return path
-
-
-@contextmanager
-def _executor(place: Path, kubeconfig: Path) -> Iterator[PatientCaller]:
-    def healer() -> ExecutorChild:
-        return start(clock=SYSTEM, env={"KUBECONFIG": str(kubeconfig), "TMPDIR": str(place)}, log=place / "executor.log", role="healer")
-
-    caller = PatientCaller(healer(), renew=healer)
-    try:
-        caller.executor.wait_ready()
-        yield caller
-    finally:
-        caller.executor.close()
 
 
 def _serve(port: int, reaper: Reaper) -> None:

@@ -13,7 +13,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -206,6 +207,21 @@ class PatientCaller:
         if answers[0].error:
             raise DriverError(answers[0].error, hint=answers[0].hint)
         return answers[0].value
+
+
+@contextmanager
+def healing(*, clock: Clock, env: Mapping[str, str], log: Path) -> Iterator[PatientCaller]:
+    """A healer's executor that is up, another one when it dies, and none afterwards. ``env`` is added to ours."""
+
+    def healer() -> ExecutorChild:
+        return start(clock=clock, env=env, log=log, role="healer")
+
+    caller = PatientCaller(healer(), renew=healer)
+    try:
+        caller.executor.wait_ready()
+        yield caller
+    finally:
+        caller.executor.close()
 
 
 def kill_marked(token: str, *, clock: Clock) -> tuple[int, ...]:

@@ -13,9 +13,9 @@ from chaosfw.reporting import figures, view
 NAMES = {Phase.baseline: "before the fault", Phase.hold: "while it is in"}
 
 
-def lines(first: Record, second: Record, differences: Sequence[Difference]) -> Iterator[str]:
+def lines(first: Record, second: Record, differences: Sequence[Difference], *, test: str) -> Iterator[str]:
     """Readable without colour; figures of A, of B, and whether they differ by more than matters."""
-    yield figures.scrubbed(first.title)
+    yield f"{figures.scrubbed(first.title)}   {figures.scrubbed(test)}"
     yield _row("", "A", "B", "B beside A, 95 % sure")
     for one in differences:
         yield _row(f"{one.figure} {NAMES[one.phase]}", _value(one, one.first), _value(one, one.second), _words(one))

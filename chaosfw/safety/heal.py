@@ -70,22 +70,23 @@ def heal(
 
 
 def heal_unfenced(
-    *, ledger: Ledger, caller: Caller, clock: Clock, epoch: int, by: str, told: Told, runs: str = "", patience: float = PATIENCE
+    *, ledger: Ledger, caller: Caller, clock: Clock, epoch: int, by: str, told: Told, waiting: Callable[[str], None], runs: str = ""
 ) -> int:
     """
     As ``heal``, where nobody could stop the requests of the dead run: looks again when the last of them must have been served or lost,
-    and puts back what came late (rule 10 of docs/protocols/heal.md).
+    and puts back what came late (rule 10 of docs/protocols/heal.md). ``waiting`` hears what it waits for.
     """
     wanted = {record.undo.id for record in ledger.open() if record.undo.run.startswith(runs)}
-    left = heal(ledger=ledger, caller=caller, clock=clock, epoch=epoch, by=by, told=told, runs=runs, patience=patience)
+    left = heal(ledger=ledger, caller=caller, clock=clock, epoch=epoch, by=by, told=told, runs=runs)
     if left == len(wanted):
         return left
+    waiting(f"looking again in {LATE:g} s: a request of the dead run may still be under way")
     clock.sleep(LATE)
     late = undone([record for record in ledger.records() if record.undo.id in wanted], caller=caller)
     for record in late:
         _write(ledger, record, "a request of the dead run came late", told)
     if late:
-        left = heal(ledger=ledger, caller=caller, clock=clock, epoch=epoch, by=by, told=told, runs=runs, patience=patience)
+        left = heal(ledger=ledger, caller=caller, clock=clock, epoch=epoch, by=by, told=told, runs=runs)
     return left
 
 

@@ -141,7 +141,15 @@ class Reaper:
     def _put_back(self, held: Lock, found: tuple[UndoRecord, ...]) -> None:
         ledger = LedgerFile(self.state)
         ledger.adopt(found)
-        heal_unfenced(ledger=ledger, caller=self.caller, clock=self.clock, epoch=held.epoch, by=self.who, told=self._told)
+        heal_unfenced(
+            ledger=ledger,
+            caller=self.caller,
+            clock=self.clock,
+            epoch=held.epoch,
+            by=self.who,
+            told=self._told,
+            waiting=self.say,
+        )
         still = {record.undo.run for record in ledger.open()}
         for run in sorted({record.undo.run for record in found} - still):
             self._ask("withdraw_if_done", run=run)

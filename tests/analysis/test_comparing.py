@@ -118,9 +118,9 @@ def test_an_interval_of_windows_that_resemble_their_neighbours_covers() -> None:
 def test_a_terminal_shows_both_and_what_is_beside_what() -> None:
     a, b = record(noisy(0.01, seed=1)), record(noisy(0.02, seed=2))
 
-    text = "\n".join(lines(a, b, compare(a, b, availability=0.001, latency=0.1)))
+    text = "\n".join(lines(a, b, compare(a, b, availability=0.001, latency=0.1), test="t.py::test_it"))
 
-    assert text.startswith("It survives\n")
+    assert text.startswith("It survives   t.py::test_it\n")
     assert "availability before the fault" in text
     assert ": the same within 0.1 points" in text
     assert ": DIFFERENT by more than 10 %" in text

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from chaosfw.analysis.summary import run_line
 from chaosfw.drivers.kubernetes import look, marks, nodes, published
 from chaosfw.drivers.kubernetes.cluster import Cluster
 from chaosfw.model.environment import Target
@@ -78,7 +79,7 @@ def test_a_game_day_that_did_not_end_has_no_report(shell: Shell) -> None:
     assert said.hint == "its runs are in runs/*/journal.jsonl"
 
 
-def test_two_game_days_are_compared_experiment_by_experiment(shell: Shell) -> None:
+def test_two_game_days_are_compared_test_by_test(shell: Shell) -> None:
     """The same twice: nothing is worse. Another run, that lost requests: it is."""
     records = days.all_kinds()
     for name in ("before", "after"):
@@ -86,18 +87,49 @@ def test_two_game_days_are_compared_experiment_by_experiment(shell: Shell) -> No
             folder = shell.folder / "reports" / name / "runs" / f"{number:02}-it"
             folder.mkdir(parents=True)
             RunFolder(folder).write_record(record)
+            RunFolder(folder).write_line(run_line(record, folder.name, f"t.py::test_it[run-{number}]"))
+    shutil.rmtree(shell.folder / "reports" / "after" / "runs" / "02-it")
 
     same = shell.run("compare", "reports/before", "reports/after")
     other = shell.run("compare", "reports/before/runs/01-it", "reports/after/runs/03-it")
+    shutil.copytree(shell.folder / "reports" / "after" / "runs" / "01-it", shell.folder / "reports" / "after" / "runs" / "02-it")
+    twice = shell.run("compare", "reports/before", "reports/after")
     shutil.rmtree(shell.folder / "reports")
 
     assert (same.code, same.err) == (0, "")
-    assert [line for line in same.out.splitlines() if not line.startswith(" ")] == list(dict.fromkeys(record.title for record in records))
+    told = [line for line in same.out.splitlines() if not line.startswith(" ")]
+    beside = [f"{record.title}   t.py::test_it[run-{number}]" for number, record in enumerate(records, start=1) if number != 2]
+    assert told == [*beside, "only in the first: t.py::test_it[run-2]"]
     assert "availability before the fault" in same.out
     assert "DIFFERENT" not in same.out
     assert other.code == 1, other
     assert re.search(r"^  availability while it is in .* DIFFERENT by more than 0.1 points$", other.out, re.MULTILINE)
     assert re.search(r"^  verdict +held +deviated$", other.out, re.MULTILINE)
+    assert twice.code == 2
+    assert "reports/after has two runs of t.py::test_it[run-1]" in twice.err
+
+
+def test_a_halt_that_reaches_this_host_only_says_so(shell: Shell, tmp_path: Path) -> None:
+    """Its runs halt all the same, and nobody believes that the others did."""
+    settings = (shell.folder / "pyproject.toml").read_text()
+    config = {
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    (tmp_path / "kubeconfig").write_text(json.dumps(config))
+    away = f'[tool.chaosfw.environments.away]\ncontext = "x"\nserver = "https://127.0.0.1:1"\nkubeconfig = "{tmp_path}/kubeconfig"\n'
+    (shell.folder / "pyproject.toml").write_text(settings + away)
+
+    said = shell.run("halt", "--environment", "away", XDG_STATE_HOME=str(tmp_path))
+    (shell.folder / "pyproject.toml").write_text(settings)
+
+    assert said.code == 3
+    assert said.out.startswith("away: halted by ")
+    assert "runs of this host halt, those of other hosts are not reached: " in said.err
+    assert said.hint == "again, until the cluster answers"
+    assert list(tmp_path.rglob("halt.json"))
 
 
 @pytest.mark.parametrize(
@@ -238,7 +270,10 @@ def test_every_declared_environment_is_healed_whatever_comes_of_another(shell: S
     (shell.folder / "pyproject.toml").write_text(settings)
 
     assert healed.code == 12, healed
-    assert healed.out.startswith("away:\n  can not be looked at: environment 'away': there is no kubeconfig at nothing\nsandbox:\n")
+    assert healed.out.startswith(
+        "away:\n  can not be looked at: environment 'away': there is no kubeconfig at nothing\n  hint: set kubeconfig"
+    )
+    assert "\nsandbox:\n" in healed.out
     assert healed.out.endswith("everything is put back\n")
     assert not cluster.get(nodes.path("node-1"))["spec"].get("unschedulable")
     assert shell.run("heal", "--all").code == 0

@@ -15,7 +15,7 @@ import pytest
 
 import chaosfw as cf
 from chaosfw.assembly import catalogue
-from chaosfw.drivers.kubernetes import marks, nodes
+from chaosfw.drivers.kubernetes import lease, marks, nodes
 from chaosfw.drivers.kubernetes.cluster import Answered, Cluster
 from chaosfw.drivers.kubernetes.deleted import manifest
 from chaosfw.drivers.toolkit.calls import call
@@ -25,6 +25,7 @@ from chaosfw.faults import zone
 from chaosfw.model.activity import Action, Victims
 from chaosfw.model.experiment import Experiment
 from chaosfw.model.fault import UndoState
+from chaosfw.model.lease import Held
 from chaosfw.model.plan import Plan
 from chaosfw.model.struct import but, to_json
 from chaosfw.planning.digests import plan_digest
@@ -161,6 +162,25 @@ def test_what_never_happened_is_closed_as_such(cluster: Cluster, tmp_path: Path,
     taken = take(EXAMPLES[kind].make(tmp_path))
 
     assert {one.ending for one in taken.revert(state=UndoState.prepared)} <= {"never-applied"}
+    assert world() == before
+
+
+@pytest.mark.parametrize("kind", ["kubernetes.delete/1", "kubernetes.delete-node/1", "kubernetes.pause/1", "kubernetes.scale/1"])
+def test_nothing_is_changed_under_a_lease_that_is_somebody_elses(
+    cluster: Cluster, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looked at right before the write: a run that was suspended for a while may find its things put back."""
+    before = world()
+    now = lease.held(cluster, namespace="default") or Held()
+    held = lease.take(cluster, namespace="default", holder="another", seconds=15, seen=now.version)
+    assert held is not None
+    taken = take(EXAMPLES[kind].make(tmp_path), epoch=held.epoch - 1)
+    monkeypatch.setenv(lease.VARIABLE, "default")
+
+    with pytest.raises(DriverError, match=rf"lease is not this run's any more \(epoch {held.epoch}, not {held.epoch - 1}\)"):
+        taken.call()
+    lease.release(cluster, namespace="default", holder="another", epoch=held.epoch)
+
     assert world() == before
 
 

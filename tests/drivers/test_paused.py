@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from chaosfw.activities import kubernetes as activities
-from chaosfw.drivers.kubernetes import look, paused
+from chaosfw.drivers.kubernetes import changes, look, paused
 from chaosfw.drivers.kubernetes.cluster import Cluster, Object
 from chaosfw.errors import DriverError, UsageError
 from chaosfw.faults import kubernetes as k8s
 from chaosfw.model.environment import Target
-from tests.drivers.conftest import take, until
+from tests.drivers.conftest import gone, take, until
 
 web = k8s.deployment("myapp", namespace="shop")
 
@@ -63,3 +63,17 @@ def test_where_no_kubelet_can_do_it_nothing_is_promised(monkeypatch: pytest.Monk
 
     with pytest.raises(UsageError, match=r"runs on chaosfw://1\.0\.0, which can not stop a pod's processes"):
         take(k8s.pause(web))
+
+
+def test_where_nothing_runs_yet_nothing_is_said_to_be_paused(cluster: Cluster) -> None:
+    """An annotation that a pod is made with stops nothing, and its condition does not claim so."""
+    spec = {"containers": [{"name": "a", "image": "acme/web:1"}]}
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "born", "annotations": {changes.PAUSED_BY: "true"}}, "spec": spec}
+    cluster.post("/api/v1/namespaces/shop/pods", body)
+    path = "/api/v1/namespaces/shop/pods/born"
+    until(lambda: look.is_ready(cluster.get(path)), "it runs")
+
+    said = [one["status"] for one in cluster.get(path)["status"]["conditions"] if one["type"] == changes.PAUSED_BY]
+
+    gone(cluster, path)
+    assert said == ["False"]

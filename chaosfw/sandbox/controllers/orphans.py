@@ -11,6 +11,7 @@ from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.controllers import objects
 from chaosfw.sandbox.controllers.caches import Caches
 from chaosfw.sandbox.controllers.work import Key, Loop
+from chaosfw.timing import SYSTEM, Clock, seconds
 
 QUARANTINE = 40.0
 """Seconds that a node has to come back: ``quarantineTime`` of Kubernetes' pkg/controller/podgc/gc_controller.go."""
@@ -20,9 +21,11 @@ _ENDED = ("Succeeded", "Failed")
 class Orphans:
     """Reconciles names of nodes; woken by nodes that go and by pods whose node is not known."""
 
-    def __init__(self, caches: Caches, *, quarantine: float = QUARANTINE) -> None:
-        self._caches, self._client = caches, caches.client
+    def __init__(self, caches: Caches, *, quarantine: float = QUARANTINE, clock: Clock = SYSTEM) -> None:
+        self._caches, self._client, self._clock = caches, caches.client, clock
         self._quarantine = quarantine
+        self._missed: dict[str, int] = {}
+        """By name of a node that is not there: since when, monotonic ns. One that comes back and goes again has all its time again."""
         self.loop = Loop("pods of missing nodes", self.reconcile)
 
     def listen(self) -> None:
@@ -30,17 +33,29 @@ class Orphans:
         self._caches["pods"].listen(self._on_pod)
 
     def _on_node(self, old: Object | None, new: Object | None) -> None:
-        if new is None and old is not None:
-            self.loop.later(("", old["metadata"]["name"]), self._quarantine)
+        if new is not None:
+            self._missed.pop(new["metadata"]["name"], None)
+        elif old is not None:
+            self._miss(old["metadata"]["name"])
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
         name = new["spec"].get("nodeName", "") if new is not None else ""
         if name and self._caches["nodes"].get("", name) is None:
-            self.loop.later(("", name), self._quarantine)
+            self._miss(name)
+
+    def _miss(self, name: str) -> None:
+        self._missed.setdefault(name, self._clock.monotonic_ns())
+        self.loop.add(("", name))
 
     async def reconcile(self, key: Key) -> None:
         _, name = key
-        if self._caches["nodes"].get("", name) is not None or await self._is_back(name):
+        if (since := self._missed.get(name)) is None:
+            return  # it is back
+        left = self._quarantine - seconds(self._clock.monotonic_ns() - since)
+        if left > 0:
+            self.loop.later(key, left)
+            return
+        if await self._is_back(name):
             return
         for pod in self._caches["pods"].all():
             if pod["spec"].get("nodeName") == name:

@@ -136,16 +136,22 @@ class Container:
         if grace <= 0 and self._process is not None:
             self._process.signal(signal.SIGKILL)
 
-    def pause(self) -> None:
-        """SIGSTOP to its whole process group, as it runs now. Another incarnation, after its liveness probe has failed, runs on."""
+    def pause(self) -> bool:
+        """
+        SIGSTOP to its whole process group, as it runs now; False when nothing runs. Another incarnation, after its liveness probe has
+        failed, runs on.
+        """
         if self._process is not None:
             self._process.signal(signal.SIGSTOP)
             self._paused = self._process
+        return self._process is not None
 
-    def resume(self) -> None:
-        if self._paused is not None:
-            self._paused.signal(signal.SIGCONT)
-            self._paused = None
+    def resume(self) -> bool:
+        """SIGCONT to what was stopped; False when nothing was."""
+        paused, self._paused = self._paused, None
+        if paused is not None:
+            paused.signal(signal.SIGCONT)
+        return paused is not None
 
     async def _start(self) -> Process | None:
         """The running process; nothing when it was stopped before it could start."""

@@ -65,7 +65,9 @@ class PodWorker:
         self._initialized = False
         self._final = False
         self._deleted = False
+        self._pause_wanted = False
         self._paused: bool | None = None
+        """Whether something of it was stopped; None: it never was asked for."""
         self._stopping = asyncio.Event()
         self._dirty = asyncio.Event()
         self._sent: Object = {}
@@ -99,14 +101,11 @@ class PodWorker:
 
     def _obey_pause(self, wanted: bool) -> None:
         """Our own extension: what runs now is stopped as by SIGSTOP, and goes on when the annotation is taken away."""
-        if wanted == bool(self._paused):
+        if wanted == self._pause_wanted:
             return
-        self._paused = wanted
-        for container in self._containers():
-            if wanted:
-                container.pause()
-            else:
-                container.resume()
+        self._pause_wanted = wanted
+        stopped = [container.pause() if wanted else container.resume() for container in self._containers()]
+        self._paused = wanted and any(stopped)
         self._dirty.set()
 
     def vanish(self) -> None:

@@ -341,6 +341,28 @@ def test_pods_of_a_node_that_came_back_in_time_stay() -> None:
     tell(story, quarantine=2.0)
 
 
+def test_a_node_that_goes_again_has_all_its_time_again() -> None:
+    """Its pods are not ended by what is left of the first time."""
+
+    async def story(running: Plane) -> None:
+        await rolled_out(running)
+        node = await running.client.get("nodes", "n1")
+        before, _ = await running.client.list("pods", **PLACE)
+        (mine,) = (pod["metadata"]["uid"] for pod in before if pod["spec"]["nodeName"] == "n1")
+        kept = {name: value for name, value in node["metadata"].items() if name in ("name", "labels", "annotations")}
+        await running.client.delete("nodes", "n1")
+        await running.client.create("nodes", {"metadata": kept, "spec": node["spec"]})
+        await asyncio.sleep(0.5)  # half of the quarantine: what this test is about
+        again = time.monotonic()
+        await running.client.delete("nodes", "n1")
+
+        await running.until("pods", lambda found: all(pod["metadata"]["uid"] != mine for pod in found))
+
+        assert time.monotonic() - again >= 1.0
+
+    tell(story, quarantine=1.0)
+
+
 NO_EXECUTE = {"key": "k", "value": "", "effect": "NoExecute"}
 
 
