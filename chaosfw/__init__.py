@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for type checkers and editors: the same names, without the price
     from chaosfw.assembly.chaos import Chaos, Outcome
     from chaosfw.authoring.experiments import Experiment, experiment, limits
-    from chaosfw.authoring.loads import SLO, Load, burn
+    from chaosfw.authoring.loads import SLO, Load, burn, k6, locust
     from chaosfw.authoring.probes import Hypothesis, availability, endpoint, http, latency, probe, process, tcp
     from chaosfw.authoring.tolerances import above, at_least, at_most, below, between, exactly, matches, one_of
     from chaosfw.definitions.slo_files import slo_from
@@ -43,8 +43,10 @@ _HOME = {
     "exactly": "chaosfw.authoring.tolerances",
     "experiment": "chaosfw.authoring.experiments",
     "http": "chaosfw.authoring.probes",
+    "k6": "chaosfw.authoring.loads",
     "latency": "chaosfw.authoring.probes",
     "limits": "chaosfw.authoring.experiments",
+    "locust": "chaosfw.authoring.loads",
     "matches": "chaosfw.authoring.tolerances",
     "one_of": "chaosfw.authoring.tolerances",
     "probe": "chaosfw.authoring.probes",
@@ -75,8 +77,10 @@ __all__ = [
     "exactly",
     "experiment",
     "http",
+    "k6",
     "latency",
     "limits",
+    "locust",
     "matches",
     "one_of",
     "probe",

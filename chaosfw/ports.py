@@ -148,8 +148,18 @@ class LoadDriver(Protocol):
 
     name: str
 
-    def start(self, load: Load, *, at: Endpoint, out: Path) -> LoadRun:
-        """Returns when the generator is up and its request 0 is due. Raises DriverError with the tail of its output."""
+    def check(self, load: Load, *, at: Endpoint, seconds: float, claims: bool) -> tuple[tuple[str, str], ...]:
+        """
+        Before anything is touched: sentences that say why this load can not be generated, or can not decide what is claimed of it, each
+        with a hint. ``claims``: shares of requests are claimed.
+        """
+        ...
+
+    def start(self, load: Load, *, at: Endpoint, out: Path, seconds: float = 0.0) -> LoadRun:
+        """
+        Returns when the generator is up and its request 0 is due. ``seconds``: for how long it must be able to go on; it goes on
+        until it is told to stop. Raises DriverError with the tail of its output.
+        """
         ...
 
 

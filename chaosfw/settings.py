@@ -22,7 +22,7 @@ from chaosfw.quantities import count_or_share, duration, share
 DURATIONS = ("baseline", "lasts", "stable_for", "recover_within", "probe_every")
 """Names that ``defaults`` may set, all durations."""
 
-TABLE = ("environment", "defaults", "limits", "environments", "reports", "seed", "lock_timeout")
+TABLE = ("environment", "defaults", "limits", "environments", "reports", "seed", "lock_timeout", "k6")
 ENVIRONMENT = (
     "kind", "manifests", "images", "endpoints", "nodes", "zones", "profile", "context", "server", "kubeconfig", "namespaces", "limits",
     "accept_manual_heal", "identity", "halt", "prometheus", "approval", "hours", "suppress",
@@ -109,6 +109,8 @@ class Settings:
     """None: a new one for each game day, printed so that it can be repeated."""
     lock_timeout: float = 600.0
     """Seconds to wait for another run's lock before refusing."""
+    k6: str = ""
+    """The k6 binary; empty: the one on PATH."""
     origins: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """Sentences for the user about what was asked for and changes nothing."""
@@ -153,9 +155,15 @@ def load(rootdir: Path, *, variables: Mapping[str, str], flags: Mapping[str, Any
         reports=rootdir / str(chosen.get("reports", "reports")),
         seed=_whole(chosen.get("seed"), origins),
         lock_timeout=duration(chosen.get("lock_timeout", 600.0), what="lock_timeout"),
+        k6=_program(str(chosen.get("k6", "")), rootdir),
         origins=origins,
         notes=notes,
     )
+
+
+def _program(named: str, rootdir: Path) -> str:
+    """A path counts from the rootdir; a bare name is looked up on PATH when it is needed."""
+    return str(rootdir / named) if "/" in named else named
 
 
 def _with_budget_left(chosen: EnvironmentSettings, text: str) -> EnvironmentSettings:
@@ -220,7 +228,7 @@ def _layered(
     """The values that may be chosen from outside, and where each came from."""
     chosen: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for name in ("environment", "reports", "seed", "lock_timeout"):
+    for name in ("environment", "reports", "seed", "lock_timeout", "k6"):
         variable = f"CHAOSFW_{name.upper()}"
         flag = f"--chaos-{name.replace('_', '-')}"
         for value, origin in ((table.get(name), where), (variables.get(variable) or None, variable), (flags.get(name), flag)):

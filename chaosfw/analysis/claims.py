@@ -17,6 +17,9 @@ from chaosfw.timing import nanoseconds, seconds
 
 Claim = Callable[[Record], Iterable[Finding]]
 
+CLOSED = "a closed loop asks less of a slow system and more of one that fails fast, so its shares are not those of the demand"
+"""Why shares of requests are undecided there, whichever way they point (measuring.md, rule 18)."""
+
 _FEWEST_AFTER = 0.8
 """Share of the evaluations due in the last ``stable_for`` that must be there for "stably normal at the end"."""
 
@@ -92,10 +95,13 @@ def during_fault(record: Record) -> Iterable[Finding]:
     if record.plan is None:
         return
     measured = {line.objective: line for line in record.objectives if line.window == "fault"}
+    closed = _is_closed(record)
     for objective in record.plan.experiment.during_fault:
         line = measured.get(objective)
         slug = f"during-fault.{objective.sli}" + (f"-p{objective.target * 100:g}" if objective.sli == "latency" else "")
-        if line is None:
+        if closed:
+            yield Finding(slug=slug, claim=f"{objective} while the fault is in", truth=Truth.undecided, reason=f"{objective}: {CLOSED}")
+        elif line is None:
             reason = f"{objective} was not measured: no traffic while the fault was in"
             yield Finding(slug=slug, claim=f"{objective} while the fault is in", truth=Truth.undecided, reason=reason)
         else:
@@ -147,6 +153,9 @@ def price(record: Record) -> Iterable[Finding]:
     paid = record.price
     if paid is None:
         yield Finding(slug="price", claim=claim, truth=Truth.undecided, reason="the price is not known: no traffic measured")
+        return
+    if _is_closed(record):
+        yield Finding(slug="price", claim=claim, truth=Truth.undecided, reason=f"the price in error budget: {CLOSED}")
         return
     truth = Truth.true if paid.share_high <= allowed else Truth.false if paid.share_low > allowed else Truth.undecided
     measured = (
@@ -312,6 +321,10 @@ def _doubt_at_the_end(record: Record) -> str:
         return f"only {len(last)} evaluations in the last {experiment.stable_for:g} s, at least {need} are needed"
     silent = sum(1 for one in last if one.ok is not True)
     return f"{silent} of the last {len(last)} evaluations gave no evidence" if silent else ""
+
+
+def _is_closed(record: Record) -> bool:
+    return record.load is not None and record.load.generator.model == "closed"
 
 
 def _while_in(record: Record) -> list[Round]:

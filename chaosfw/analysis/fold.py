@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from chaosfw.analysis import budget, evidence, objectives, outages, pages, recovery, windows
-from chaosfw.analysis.samples import MISSING, UNKNOWN, Bools, Bytes, Ints, Series, grades, raw, series
+from chaosfw.analysis.samples import MISSING, UNKNOWN, Bools, Bytes, Ints, Series, grades, raw, series, silence
 from chaosfw.analysis.segments import segments
 from chaosfw.analysis.story import Story, read
 from chaosfw.model.event import (
@@ -37,6 +37,7 @@ from chaosfw.model.event import (
 )
 from chaosfw.model.experiment import Experiment
 from chaosfw.model.fault import UndoRecord
+from chaosfw.model.load import Generator
 from chaosfw.model.record import Coverage, Exposure, LoadLine, Mark, ObjectiveLine, Outage, PageDue, Price, Record, Round
 from chaosfw.model.struct import but
 
@@ -124,7 +125,9 @@ def _with_load(record: Record, story: Story, *, data: bytes | memoryview) -> Rec
     assert load is not None
     assert began is not None
     seal = stop.seal if stop else None
-    column = series(data, load=load, on=began.generator.on, off=story.load_off, seal=seal, slept=story.slept)
+    column = series(
+        data, load=load, generator=began.generator, off=story.load_off, seal=seal, slept=story.slept, calm=_calm(story, off=story.load_off)
+    )
     limit = experiment.slo.limit if experiment.slo else None
     grade = grades(column, limit=limit)
     index = windows.phase_of(column.due, column.known_end, phases=story.phases, fault_call=story.fault_call)
@@ -147,7 +150,8 @@ def _with_load(record: Record, story: Story, *, data: bytes | memoryview) -> Rec
             phases=windows.by_phase(column, grade=grade, index=index, phases=story.phases, limit=limit),
             tainted=int(np.count_nonzero(column.tainted)),
             missing=int(np.count_nonzero(column.outcome == MISSING)),
-            resolution=3 / load.rate,
+            resolution=_resolution(column, generator=began.generator),
+            rate=column.rate,
             success_gap=windows.success_gap(column, grade=grade),
             downtime=_downtime(story, column=column, grade=grade),
             reason=stop.reason if stop else "the load was never stopped",
@@ -165,6 +169,21 @@ def _with_load(record: Record, story: Story, *, data: bytes | memoryview) -> Rec
         price=_price(story, column=column, index=index),
         pages=_pages(story, column=column),
     )
+
+
+def _calm(story: Story, *, off: int) -> tuple[int, int] | None:
+    """The baseline, or what there is of it."""
+    begin = story.begin_of(Phase.baseline)
+    return None if begin is None else (begin, max(begin + 1, min(story.fault_call or off, off)))
+
+
+def _resolution(column: Series, *, generator: Generator) -> float:
+    """
+    The shortest total outage that the load can see, in seconds: 3/r when it is evenly paced (rule 17). Where users wait as they like, no
+    shorter than the longest time in which nothing was asked.
+    """
+    even = 3 / column.rate
+    return even if generator.schedule == "planned" else max(even, silence(column))
 
 
 def _outages(record: Record, story: Story, *, column: Series, grade: Bytes, name: str) -> tuple[tuple[Outage, ...], tuple[Outage, ...]]:

@@ -58,7 +58,8 @@ def _traffic(record: Record) -> str:
     total = record.load.total
     words = "kept serving" if not total.bad else "stayed within what was accepted"
     unknown = f", {total.unknown:,} unknown" if total.unknown else ""
-    return f"{record.load.endpoint} {words} ({total.bad:,} of {total.intended:,} requests lost{unknown})"
+    loop = ", sent in a closed loop" if record.load.generator.model == "closed" else ""
+    return f"{record.load.endpoint} {words} ({total.bad:,} of {total.intended:,} requests lost{unknown}{loop})"
 
 
 def _kept(record: Record, finding: Finding) -> str:

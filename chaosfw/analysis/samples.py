@@ -1,5 +1,6 @@
 """
-Samples as columns, one row per *intended* request: what the plan asked for, whether or not the generator did it.
+Samples as columns, one row per *intended* request: what the plan asked for, whether or not the generator did it. Where the generator
+lists what was due (a script of the user's, a closed loop) there is a row for each entry.
 
 Called by :mod:`chaosfw.analysis.fold`. It grades requests good, bad or unknown; what follows from that is decided elsewhere.
 """
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from chaosfw.model.load import NO_MARKER, SAMPLE, Health, Load, Outcome, Seal
+from chaosfw.model.load import NO_MARKER, SAMPLE, Generator, Health, Load, Outcome, Seal
 from chaosfw.timing import NANOSECONDS
 
 Ints = npt.NDArray[np.int64]
@@ -50,6 +51,8 @@ _LAYOUT = np.dtype(
 )
 assert _LAYOUT.itemsize == SAMPLE.size
 
+Rows = npt.NDArray[np.void]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
@@ -57,6 +60,7 @@ class Series:
 
     on: int
     rate: float
+    """Requests a second: as planned, or as they came before the fault."""
     timeout: float
     due: Ints
     sent: Ints
@@ -93,13 +97,28 @@ def raw(samples: bytes | memoryview | Path) -> bytes | memoryview:
     return samples.read_bytes() if samples.exists() else b""
 
 
-def series(data: bytes | memoryview, *, load: Load, on: int, off: int, seal: Seal | None, slept: tuple[int, ...] = ()) -> Series:
+def series(
+    data: bytes | memoryview,
+    *,
+    load: Load,
+    generator: Generator,
+    off: int,
+    seal: Seal | None,
+    slept: tuple[int, ...] = (),
+    calm: tuple[int, int] | None = None,
+) -> Series:
     """
-    Lays the samples out by request number. ``off`` and the rate say how many there should be; ``slept`` are instants at
-    which the machine woke from suspend.
+    Lays the samples out by request number, or as they are listed. ``off`` and the rate say how many there should be; ``slept`` are
+    instants at which the machine woke from suspend; ``calm`` is the baseline, from which a listed load's rate is read.
     """
-    whole = len(data) // SAMPLE.size
-    rows = np.frombuffer(data, dtype=_LAYOUT, count=whole)
+    rows = np.frombuffer(data, dtype=_LAYOUT, count=len(data) // SAMPLE.size)
+    if generator.schedule == "listed":
+        return _listed(rows, data, load=load, on=generator.on, off=off, seal=seal, slept=slept, calm=calm)
+    return _planned(rows, data, load=load, on=generator.on, off=off, seal=seal, slept=slept)
+
+
+def _planned(rows: Rows, data: bytes | memoryview, *, load: Load, on: int, off: int, seal: Seal | None, slept: tuple[int, ...]) -> Series:
+    whole = len(rows)
     count = due_until(off, on=on, rate=load.rate)
     if seal is not None and seal.due == count + 1:
         count = seal.due  # both round the instant of the last one; the request was sent
@@ -128,6 +147,54 @@ def series(data: bytes | memoryview, *, load: Load, on: int, off: int, seal: Sea
         tainted=_tainted(due=due, sent=sent, end=end, outcome=outcome, on=on, unhealthy=seal.unhealthy if seal else (), slept=slept),
         broken=_broken(data, seal=seal, twice=twice, strays=whole - len(number)),
     )
+
+
+def _listed(
+    rows: Rows,
+    data: bytes | memoryview,
+    *,
+    load: Load,
+    on: int,
+    off: int,
+    seal: Seal | None,
+    slept: tuple[int, ...],
+    calm: tuple[int, int] | None,
+) -> Series:
+    """In order of what was due; what was due before ``on`` is warm-up, and what was due from ``off`` on nobody asked for."""
+    rows = rows[(rows["n"] >= on) & (rows["n"] < off)]
+    rows = rows[np.argsort(rows["n"], kind="stable")]
+    due, sent, end = (np.ascontiguousarray(rows[name]) for name in ("n", "sent", "end"))
+    outcome = np.ascontiguousarray(rows["outcome"])
+    return Series(
+        on=on,
+        rate=load.rate or _came(due, calm=calm or (on, off)),
+        timeout=load.timeout,
+        due=due,
+        sent=sent,
+        end=end,
+        outcome=outcome,
+        marker=np.ascontiguousarray(rows["marker"]),
+        reused=(rows["flags"] & 1) > 0,
+        tainted=_tainted(due=due, sent=sent, end=end, outcome=outcome, on=on, unhealthy=seal.unhealthy if seal else (), slept=slept),
+        broken=_broken(data, seal=seal, twice=0, strays=0),
+    )
+
+
+def _came(due: Ints, *, calm: tuple[int, int]) -> float:
+    """Requests a second between two instants; never 0, so that nobody divides by it."""
+    begin, end = calm
+    amount = int(np.searchsorted(due, end) - np.searchsorted(due, begin))
+    return max(amount, 1) * NANOSECONDS / max(end - begin, 1)
+
+
+def silence(series: Series) -> float:
+    """The longest time, in seconds, in which no request was under way between the first one and the last."""
+    asked = series.sent > 0
+    if not asked.any():
+        return 0.0
+    order = np.argsort(series.sent[asked], kind="stable")
+    sent, ended = series.sent[asked][order], np.maximum.accumulate(series.known_end[asked][order])
+    return max(0.0, float((sent[1:] - ended[:-1]).max(initial=0)) / NANOSECONDS)
 
 
 def due_until(off: int, *, on: int, rate: float) -> int:

@@ -18,12 +18,12 @@ from chaosfw.analysis.judge import judged
 from chaosfw.analysis.summary import run_line, unended
 from chaosfw.assembly.environments import AnyPlace
 from chaosfw.assembly.halting import conditions
+from chaosfw.assembly.loads import load_driver, with_digest
 from chaosfw.assembly.pulse import SampleWindow
 from chaosfw.assembly.session import Session, settings_as_json, versions
 from chaosfw.engine.loop import Loop, Tools
 from chaosfw.engine.machine import Machine
 from chaosfw.errors import ChaosfwError, DriverError, Refused, UsageError
-from chaosfw.load.prober.driver import ProberDriver
 from chaosfw.model import event as e
 from chaosfw.model.activity import Action, HttpProvider, ProcessProvider, PythonProvider
 from chaosfw.model.environment import Target
@@ -47,7 +47,7 @@ from chaosfw.planning.preview import preview
 from chaosfw.planning.price import expected_seconds, planned_price
 from chaosfw.planning.replay import deviations
 from chaosfw.planning.rollbacks import with_rollbacks
-from chaosfw.ports import Lock, Reached, Watcher
+from chaosfw.ports import LoadDriver, Lock, Reached, Watcher
 from chaosfw.quantities import duration
 from chaosfw.safety import audit, fence
 from chaosfw.settings import narrowed
@@ -158,6 +158,7 @@ class Chaos:
         With ``only_plan`` the lock is given back and no run folder is made.
         """
         self.experiment = with_defaults(self.experiment, self.session.settings.defaults)
+        self.experiment = with_digest(self.experiment, root=self.session.settings.rootdir)
         self.experiment = but(self.experiment, halt=self.experiment.halt + conditions(self.session.settings.chosen()))
         if self.session.blocked_by:
             self._refuse([Refusal(slug="blocked", sentence=f"blocked by {self.session.blocked_by}")], blocked=self.session.blocked_by)
@@ -253,6 +254,8 @@ class Chaos:
             facts = but(facts, lacking=tuple(lacking), delivered=delivered, reaper=self._ask_reaper("known", timeout=LOOK))
         heals = bool(bound) and all(one.self_heals and not one.undo for one in bound)
         seconds = expected_seconds(experiment, heals_itself=heals)
+        if experiment.load is not None and not any(one.slug == "endpoints" for one in found):
+            found += self._unfit_load(seconds)
         requests, share = planned_price(experiment, seconds=seconds)
         plan = but(
             plan,
@@ -444,7 +447,7 @@ class Chaos:
                 reader=self.session.reader,
                 healer=self.session.healer,
                 exposure=self._exposure,
-                load=ProberDriver(),
+                load=self._load_driver(),
                 endpoint=self._load_endpoint(),
                 window=lambda run: SampleWindow(run, rate=plan.experiment.load.rate if plan.experiment.load else 0.0),
                 out=folder.path,
@@ -478,6 +481,19 @@ class Chaos:
         if pid:
             self._load_groups = [pid]
             self.session.record_writers((pid, ""))
+
+    def _load_driver(self) -> LoadDriver | None:
+        load = self.experiment.load
+        settings = self.session.settings
+        return load_driver(load.driver, root=settings.rootdir, k6=settings.k6) if load is not None else None
+
+    def _unfit_load(self, seconds: float) -> list[Refusal]:
+        """What its generator says of the load before anything is touched."""
+        load, driver, endpoint = self.experiment.load, self._load_driver(), self._load_endpoint()
+        assert load is not None and driver is not None and endpoint is not None
+        claims = bool(self.experiment.during_fault) or self.experiment.costs_at_most is not None
+        said = driver.check(load, at=endpoint, seconds=seconds, claims=claims)
+        return [Refusal(slug="load", sentence=sentence, hint=hint) for sentence, hint in said]
 
     def _load_endpoint(self) -> Endpoint | None:
         assert self.session.place is not None

@@ -11,6 +11,8 @@ PATIENCE = 0.1
 """Seconds that the youngest requests are given to end before they count as unknown."""
 KEPT = 12.0
 """Seconds of samples that are kept in memory."""
+UNPLANNED = 2000
+"""Requests a second that are kept of a load whose rate nobody planned."""
 SHOWN = 2.0
 """Seconds that a progress line looks back."""
 
@@ -25,15 +27,15 @@ class SampleWindow:
         self._data = b""
 
     def sli(self, provider: LoadProvider, *, now: int) -> tuple[float, float] | None:
-        seen = look(self._read(), rate=self._rate, on=self._run.generator.on, now=now, window=provider.window, patience=PATIENCE)
+        seen = look(self._read(), rate=self._rate, generator=self._run.generator, now=now, window=provider.window, patience=PATIENCE)
         return bounds(seen, provider=provider)
 
     def pulse(self, *, now: int) -> Pulse:
-        seen = look(self._read(), rate=self._rate, on=self._run.generator.on, now=now, window=SHOWN, patience=PATIENCE)
+        seen = look(self._read(), rate=self._rate, generator=self._run.generator, now=now, window=SHOWN, patience=PATIENCE)
         return Pulse(rate=seen.rate, bad=seen.failed, p95=seen.quantile(0.95))
 
     def _read(self) -> bytes:
         fresh, self._cursor = self._run.samples(self._cursor)
-        keep = int(self._rate * KEPT) * SAMPLE.size
-        self._data = (self._data + fresh)[-keep:] if keep else b""
+        keep = int(max(self._rate, UNPLANNED) * KEPT) * SAMPLE.size
+        self._data = (self._data + fresh)[-keep:]
         return self._data

@@ -8,6 +8,7 @@ from typing import Literal
 
 from chaosfw.errors import UsageError
 from chaosfw.model.load import Load as LoadNoun
+from chaosfw.model.load import Script
 from chaosfw.model.slo import SLO as SLONoun
 from chaosfw.model.slo import BurnRule, LatencyLimit
 from chaosfw.quantities import duration, quantile, share
@@ -25,13 +26,17 @@ def Load(  # reads as the noun that it makes
     connection: Literal["new", "keep-alive"] = "new",
     status: tuple[int, ...] | int = (),
     marker: str = "x-chaosfw-pod",
+    driver: Literal["prober", "k6"] = "prober",
 ) -> LoadNoun:
     """
     ``rate`` requests a second at an endpoint, open model: each is sent at its time whether or not earlier ones came back.
 
     A new connection per request by default, because a few kept ones miss a victim (one of three with one connection: two
-    times out of three). ``marker`` is the response header that names the instance which answered.
+    times out of three). ``marker`` is the response header that names the instance which answered. ``driver``: the built-in generator,
+    or ``"k6"``, which has to be installed; a locustfile or a k6 script of your own is ``cf.locust(…)``, ``cf.k6(…)``.
     """
+    if driver not in ("prober", "k6"):
+        raise UsageError(f"load {endpoint!r}: driver is {driver!r}, 'prober' or 'k6' was expected", hint="cf.locust('locustfile.py', at=…)")
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
         raise UsageError(f"load {endpoint!r}: rate is {rate!r}, more than 0 requests a second was expected")
     if not path.startswith("/"):
@@ -47,6 +52,7 @@ def Load(  # reads as the noun that it makes
         connection=connection,
         expected_status=(status,) if isinstance(status, int) else tuple(status),
         marker=marker.lower(),
+        driver=driver,
     )
 
 
@@ -106,3 +112,70 @@ def _interval(value: str | float, *, what: str) -> float:
     if seconds <= 0:
         raise UsageError(f"{what} is {value!r}, a length above 0 was expected")
     return seconds
+
+
+def locust(
+    file: str,
+    *,
+    at: str,
+    rate: float | None = None,
+    users: int | None = None,
+    spawn_rate: float | None = None,
+    tags: Sequence[str] = (),
+    exclude_tags: Sequence[str] = (),
+    classes: Sequence[str] = (),
+    env: dict[str, str] | None = None,
+    timeout: str | float = 5.0,
+    marker: str = "x-chaosfw-pod",
+) -> LoadNoun:
+    """
+    A locustfile as the load, unchanged, in a process of its own; ``at`` is the endpoint that becomes its host, and ``$TARGET``.
+
+    ``rate``: its tasks are started so many times a second, each at its time whether or not earlier ones are through (an open model; the
+    file's own waiting times and its shape are not used). Without it the file's users come and wait as they are written to (``users`` and
+    ``spawn_rate``, or its ``LoadTestShape``): a closed loop, of which only times can be claimed. Requests without a time-out of their own
+    get ``timeout``. Raises UsageError for a rate or a number of users that is not above 0.
+    """
+    what = f"locust {file!r}"
+    return LoadNoun(
+        endpoint=at,
+        rate=0.0 if rate is None else _positive(rate, what=f"{what}: rate"),
+        timeout=duration(timeout, what=f"{what}: timeout"),
+        connection="keep-alive",
+        marker=marker.lower(),
+        driver="locust",
+        script=Script(
+            file=file,
+            users=0 if users is None else int(_positive(users, what=f"{what}: users")),
+            spawn_rate=0.0 if spawn_rate is None else _positive(spawn_rate, what=f"{what}: spawn_rate"),
+            tags=tuple(tags),
+            exclude_tags=tuple(exclude_tags),
+            classes=tuple(classes),
+            env=env or {},
+        ),
+    )
+
+
+def k6(file: str, *, at: str, vus: int | None = None, env: dict[str, str] | None = None, timeout: str | float = 5.0) -> LoadNoun:
+    """
+    A k6 script as the load, unchanged; ``at`` is the endpoint that the report names, and ``__ENV.TARGET``.
+
+    ``vus`` runs its default function with so many VUs for as long as the experiment takes: ``k6 run --vus``, a closed loop, of which only
+    times can be claimed. Without it the script's own scenarios run; with arrival-rate executors they are an open model. ``timeout`` is the
+    longest that the script lets a request wait (k6's own default is 60 s). Raises UsageError for a number of VUs that is not above 0.
+    """
+    what = f"k6 {file!r}"
+    return LoadNoun(
+        endpoint=at,
+        rate=0.0,
+        timeout=duration(timeout, what=f"{what}: timeout"),
+        connection="keep-alive",
+        driver="k6",
+        script=Script(file=file, users=0 if vus is None else int(_positive(vus, what=f"{what}: vus")), env=env or {}),
+    )
+
+
+def _positive(value: float, *, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise UsageError(f"{what} is {value!r}, a number above 0 was expected")
+    return float(value)

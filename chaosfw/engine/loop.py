@@ -325,7 +325,7 @@ class Loop:
         load, endpoint = self.machine.experiment.load, self.tools.endpoint
         assert load is not None and endpoint is not None and self.tools.load is not None and self.tools.window is not None
         try:
-            run = self.tools.load.start(load, at=endpoint, out=self.tools.out)
+            run = self.tools.load.start(load, at=endpoint, out=self.tools.out, seconds=self.machine.plan.seconds)
         except ChaosfwError as trouble:
             self.stop(f"the load did not start: {trouble}")
             return
@@ -345,9 +345,9 @@ class Loop:
         load = self.machine.experiment.load
         assert load is not None
         seal = run.wait(timeout=load.timeout + KILL_AFTER)
-        reason = (
-            "" if seal is not None and not died else "the generator ended without being told to" if died else "it did not drain in time"
-        )
+        reason = "it did not drain in time" if seal is None else ""
+        if died:
+            reason = seal.ended if seal is not None and seal.ended else "the generator ended without being told to"
         self._put(w.LoadDown(at=self._now(), seal=seal, reason=reason))
 
     def _count_served(self, since: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from chaosfw.model.activity import LoadProvider
-from chaosfw.model.load import SAMPLE, Outcome
+from chaosfw.model.load import SAMPLE, Generator, Outcome
 from chaosfw.model.struct import Noun
 from chaosfw.timing import NANOSECONDS, nanoseconds
 
@@ -41,27 +41,32 @@ class Window(Noun, frozen=True, kw_only=True):
         return self.latencies[max(0, math.ceil(share * len(self.latencies)) - 1)]
 
 
-def look(data: bytes, *, rate: float, on: int, now: int, window: float, patience: float = 0.0) -> Window:
+def look(data: bytes, *, rate: float, generator: Generator, now: int, window: float, patience: float = 0.0) -> Window:
     """
     The requests due in [now − patience − window, now − patience). ``patience``, in seconds, leaves out the youngest, which may
-    not have ended; what has no sample after that is unknown. ``data`` may hold more, in any order, and end in half a record.
+    not have ended; what has no sample after that is unknown, where a plan says that it was due. ``data`` may hold more, in any
+    order, and end in half a record.
     """
-    until = now - nanoseconds(patience)
-    first = _due_before(until - nanoseconds(window), on=on, rate=rate)
-    last = _due_before(until, on=on, rate=rate)
+    until, on = now - nanoseconds(patience), generator.on
+    if listed := generator.schedule == "listed":
+        first, last = max(on, until - nanoseconds(window)), max(on, until)
+    else:
+        first, last = (_due_before(one, on=on, rate=rate) for one in (until - nanoseconds(window), until))
+    there = 0
     ok, seen, errors = 0, 0, dict[str, int]()
     latencies: list[float] = []
     for n, _, end, _, _, outcome, *_ in SAMPLE.iter_unpack(data[: len(data) - len(data) % SAMPLE.size]):
         if not first <= n < last:
             continue
+        there += 1
         if outcome == Outcome.ok:
             ok += 1
-            latencies.append((end - on - n * NANOSECONDS / rate) / NANOSECONDS)
+            latencies.append((end - (n if listed else on + n * NANOSECONDS / rate)) / NANOSECONDS)
         else:
             name = Outcome(outcome).name
             errors[name] = errors.get(name, 0) + 1
         seen += outcome not in _UNKNOWN
-    intended = last - first
+    intended = there if listed else last - first
     failed = seen - ok
     return Window(
         intended=intended,

@@ -1,7 +1,9 @@
 """
 Load as data: what is sent where, how fast, for how long; and the one sample that every generator must produce.
 
-Open model: request ``n`` is *due* at its intended instant whether or not earlier ones came back (docs/protocols/measuring.md).
+Open model: request ``n`` is *due* at its intended instant whether or not earlier ones came back (docs/protocols/measuring.md). A script
+of the user's may be closed: its users wait for answers, so that a slow system is asked less. What may be concluded from either is
+``analysis``'s business.
 """
 
 from __future__ import annotations
@@ -13,8 +15,31 @@ from typing import Literal
 from chaosfw.model.struct import Noun
 
 
+class Script(Noun, frozen=True, kw_only=True):
+    """A file of the user's that says what is sent: a locustfile, or a k6 script. Zero and empty: the file says, or the tool's default."""
+
+    file: str
+    """Path; a relative one counts from where pytest was started."""
+    users: int = 0
+    """Users of Locust, VUs of k6, at once."""
+    spawn_rate: float = 0.0
+    """Locust: users started a second."""
+    tags: tuple[str, ...] = ()
+    """Locust: only tasks with one of these tags."""
+    exclude_tags: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    """Locust: only these User classes."""
+    env: dict[str, str] = {}
+    """Variables for the file, beside ``TARGET``, which is where the endpoint is reached."""
+    sha256: str = ""
+    """Of the file as it was when the run was planned. What it imports is not in it."""
+
+
 class Load(Noun, frozen=True, kw_only=True):
-    """``rate`` requests a second at ``endpoint`` (a name that the environment resolves). ``timeout`` seconds ends a request."""
+    """
+    ``rate`` requests a second at ``endpoint`` (a name that the environment resolves). ``timeout`` seconds ends a request. With a
+    ``script`` it is arrivals a second, and 0 where the file alone says how much is sent.
+    """
 
     endpoint: str
     path: str = "/"
@@ -28,7 +53,13 @@ class Load(Noun, frozen=True, kw_only=True):
     """Statuses that count as ok; empty: every status below 400."""
     marker: str = "x-chaosfw-pod"
     """Response header that names the instance which answered; the proof that victims served traffic."""
-    driver: str = "prober"
+    driver: Literal["prober", "locust", "k6"] = "prober"
+    script: Script | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether requests are due on a schedule that we set. A k6 script may have one of its own; its generator says so."""
+        return self.rate > 0
 
 
 class Endpoint(Noun, frozen=True, kw_only=True):
@@ -63,7 +94,10 @@ class Outcome(enum.IntEnum):
 SAMPLE = struct.Struct("<qqqHHBBHI")
 """
 One record of ``samples.bin``, 36 bytes: n, sent, end (ns of CLOCK_MONOTONIC; 0 for dropped), HTTP status (0: none), marker
-(index into the markers of the seal, 65535: none), outcome, flags (1: connection reused), reserved, bytes received.
+(index into the markers of the seal, 65535: none), outcome, flags (1: connection reused, or nobody knows), reserved, bytes received.
+
+``n`` is the request's number where the generator's schedule is ``planned``, and where it is ``listed`` the instant itself at which the
+request was due (ns of CLOCK_MONOTONIC).
 """
 
 NO_MARKER = 65535
@@ -75,9 +109,13 @@ class Generator(Noun, frozen=True, kw_only=True):
     name: str
     version: str
     model: Literal["open", "closed"] = "open"
+    schedule: Literal["planned", "listed"] = "planned"
+    """Whether what was due follows from the plan alone, or is listed by the generator: in a closed loop, when it was sent."""
     on: int
-    """Intended instant of request 0, ns CLOCK_MONOTONIC; request n is due at on + n / rate."""
+    """Intended instant of request 0, ns CLOCK_MONOTONIC; request n is due at on + n / rate. Listed: what was due before is warm-up."""
     pid: int = 0
+    blind: tuple[str, ...] = ()
+    """What this generator can not see or would hide, in words, for the report."""
 
 
 class Health(Noun, frozen=True, kw_only=True):
@@ -113,3 +151,7 @@ class Seal(Noun, frozen=True, kw_only=True):
     lookups_failed: int = 0
     exhausted: int = 0
     """Requests dropped because this machine had no descriptor, port or buffer for them."""
+    ended: str = ""
+    """Why the generator stopped without being told to; empty when it was told."""
+    said: tuple[str, ...] = ()
+    """What the tool itself says of the run (thresholds, checks, its own summary): shown, never judged by."""

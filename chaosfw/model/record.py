@@ -266,7 +266,9 @@ class LoadLine(Noun, frozen=True, kw_only=True):
     tainted: int = 0
     missing: int = 0
     resolution: float = 0.0
-    """Smallest total outage that this load can see, in seconds: 3 / rate."""
+    """Smallest total outage that this load can see, in seconds: 3 / rate, and no less than the longest time in which nothing was sent."""
+    rate: float = 0.0
+    """Requests a second: as planned, or as they came in the baseline."""
     success_gap: float | None = None
     """Largest distance between the ends of consecutive successes, in seconds."""
     downtime: tuple[float, float] | None = None

@@ -209,7 +209,7 @@ def objectives_without_load(plan: Plan, facts: Facts, limits: Limits) -> Iterato
 def too_few_samples(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
     """Objectives that the planned number of samples can not decide (measuring.md, rule 10)."""
     one = plan.experiment
-    if one.load is None:
+    if one.load is None or not one.load.open:
         return
     planned = one.load.rate * max(one.lasts, one.recover_within if _heals_itself(plan) else one.lasts)
     for objective in (wanted for wanted in one.during_fault if wanted.target > 0):
@@ -229,6 +229,20 @@ def too_few_samples(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusa
             f"stable recovery needs 100 requests in stable_for={one.stable_for:g} s, {one.load.rate * one.stable_for:.0f} are planned"
         )
         yield Refusal(slug="too-few-samples", sentence=sentence, hint=f"rate={rate:.0f} or stable_for='{lasts:.0f}s'")
+
+
+def closed_loop_claims(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
+    """Shares of a closed loop's requests are not those of the demand: claimed of it, they could never be decided (rule 18)."""
+    one = plan.experiment
+    if one.load is None or one.load.open or one.load.driver == "k6":
+        return  # a k6 script may have a schedule of its own: its driver looks
+    claims = [str(wanted) for wanted in one.during_fault] + ["costs_at_most"] * (one.costs_at_most is not None)
+    if claims:
+        yield Refusal(
+            slug="closed-loop",
+            sentence=f"{claims[0]} is claimed of a closed loop, whose users wait for answers: it can not be decided",
+            hint="rate=… sends on a schedule; or claim only times (recover_within, mitigate_within)",
+        )
 
 
 def too_dear(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:
@@ -267,6 +281,7 @@ GUARDS: dict[str, Guard] = {
     "timeout-hides-latency": timeout_hides_latency,
     "no-load": objectives_without_load,
     "too-few-samples": too_few_samples,
+    "closed-loop": closed_loop_claims,
     "limits.budget": too_dear,
     "way-back": unreliable_way_back,
     "degraded": standing.degraded,

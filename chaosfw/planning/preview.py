@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chaosfw.model.fault import Bound
+from chaosfw.model.load import Load
 from chaosfw.model.plan import Plan, Refusal
 from chaosfw.planning.guards import GUARDS
 
@@ -26,11 +27,24 @@ def preview(plan: Plan, *, refusals: Sequence[Refusal] = (), suppressed: Sequenc
         lines += _bound_lines(bound)
     lines += [f"  accepted while the fault is in: {objective}" for objective in one.during_fault]
     lines.append(f"  claims: recovered within {one.recover_within:g} s" + (" (default)" if "recover_within" in one.defaults else ""))
-    if plan.price_budget is not None and plan.price_requests is not None:
-        lines.append(f"  planned price: {plan.price_requests:.0f} requests, {plan.price_budget * 100:.2g} % of the error budget")
+    lines += [f"  load: {sent(one.load)}"] if one.load is not None else []
+    if plan.price_budget is not None:
+        requests = f"{plan.price_requests:.0f} requests, " if plan.price_requests is not None else ""
+        lines.append(f"  planned price: {requests}{plan.price_budget * 100:.2g} % of the error budget")
     lines += _guard_lines(refusals, suppressed)
     lines.append(f"  if this host is lost: {_left_to(plan, reaper)}")
     return "\n".join([*lines, f"  intent {plan.intent}   plan {plan.digest}"])
+
+
+def sent(load: Load) -> str:
+    """What is sent, in words."""
+    script, at = load.script, f"at {load.endpoint}"
+    if script is None:
+        return f"{load.rate:g} requests/s {at}{load.path}" + (f", by {load.driver}" if load.driver != "prober" else "")
+    if load.open:
+        return f"{load.rate:g} tasks/s of {script.file} {at}"
+    users = f"{script.users} {'VUs' if load.driver == 'k6' else 'users'} of " if script.users else "as it says: "
+    return f"{users}{script.file} {at}"
 
 
 def _guard_lines(refusals: Sequence[Refusal], suppressed: Sequence[str]) -> list[str]:

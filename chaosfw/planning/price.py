@@ -15,9 +15,11 @@ def planned_price(experiment: Experiment, *, seconds: float) -> tuple[float | No
     """Requests and share of the error budget: ``costs_at_most``, or without one a total outage for the run's length."""
     if experiment.load is None or experiment.slo is None:
         return None, None
-    window = experiment.slo.requests_per_window or experiment.load.rate * experiment.slo.window
-    budget = window * (1 - experiment.slo.availability)
+    slo = experiment.slo
+    rate = experiment.load.rate or slo.requests_per_window / slo.window or 1.0  # of unknown traffic the share is known all the same
+    window = slo.requests_per_window or rate * slo.window
+    budget = window * (1 - slo.availability)
     if experiment.costs_at_most is not None:
-        return experiment.costs_at_most * budget, experiment.costs_at_most
-    lost = experiment.load.rate * seconds
-    return lost, lost / budget
+        return experiment.costs_at_most * budget if experiment.load.open else None, experiment.costs_at_most
+    lost = rate * seconds
+    return lost if experiment.load.open else None, lost / budget

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from chaosfw.load.prober.orders import Orders, Ready
+from chaosfw.load.orders import Orders, Ready
 from chaosfw.load.prober.sending import Sending
+from chaosfw.model.load import Generator
 from chaosfw.model.struct import encode
 from chaosfw.timing import SYSTEM
 
@@ -30,7 +31,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     gc.disable()  # nothing here makes cycles; a collection would make requests late
-    os.write(1, encode(Ready(on=sending.on, pid=os.getpid())) + b"\n")
+    os.write(1, encode(Ready(generator=Generator(name="prober", version="1", on=sending.on, pid=os.getpid()))) + b"\n")
     sending.run()
 
 

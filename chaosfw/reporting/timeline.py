@@ -269,7 +269,7 @@ def _beside(canvas: _Canvas, x: float, y: float, words: str) -> None:
 def _traffic(canvas: _Canvas, record: Record) -> None:
     height, axis = 84.0, record.axis
     until = record.load.off if record.load and record.load.off else canvas.end
-    rate_wanted = record.plan.experiment.load.rate if record.plan and record.plan.experiment.load else 0.0
+    rate_wanted = record.load.rate if record.load else 0.0
     widths = [_width(one, until, rate=rate_wanted) for one in axis]
     rates = [(one.good + one.bad + one.unknown) / width for one, width in zip(axis, widths, strict=True)]
     peak, ticks = _nice(max(rates, default=0) or 1)

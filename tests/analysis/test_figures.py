@@ -15,7 +15,7 @@ from chaosfw.analysis.fold import fold
 from chaosfw.analysis.samples import BAD, GOOD, UNKNOWN, Series, due_until, grades, series
 from chaosfw.analysis.summary import run_line, toolkit_outcome
 from chaosfw.model.event import Halted, Phase
-from chaosfw.model.load import NO_MARKER, SAMPLE, Load, Outcome
+from chaosfw.model.load import NO_MARKER, SAMPLE, Generator, Load, Outcome
 from chaosfw.model.record import Counts, Round
 from chaosfw.model.slo import SLO, LatencyLimit
 from chaosfw.model.struct import but
@@ -23,6 +23,7 @@ from chaosfw.model.verdict import Truth
 from chaosfw.testing.journals import Script, Weather, bound, experiment
 
 RATE = 100.0
+PROBER = Generator(name="prober", version="1", on=0)
 STEP = 10_000_000
 QUICK = settings(max_examples=60, deadline=None)
 
@@ -34,7 +35,13 @@ def column(outcomes: list[Outcome | None], *, took: int = 5_000_000, late: int =
         for n, outcome in enumerate(outcomes)
         if outcome is not None
     )
-    return series(data, load=Load(endpoint="shop", rate=RATE, timeout=1.0), on=0, off=len(outcomes) * STEP, seal=None)
+    return series(
+        data,
+        load=Load(endpoint="shop", rate=RATE, timeout=1.0),
+        generator=Generator(name="prober", version="1", on=0),
+        off=len(outcomes) * STEP,
+        seal=None,
+    )
 
 
 outcome_lists = st.lists(st.sampled_from([Outcome.ok, Outcome.ok, Outcome.refused, Outcome.aborted, None]), min_size=1, max_size=400)

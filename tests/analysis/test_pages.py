@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from chaosfw.analysis import pages
 from chaosfw.analysis.samples import BAD, GOOD, UNKNOWN, Bytes, Series, grades, series
-from chaosfw.model.load import NO_MARKER, SAMPLE, Load, Outcome
+from chaosfw.model.load import NO_MARKER, SAMPLE, Generator, Load, Outcome
 from chaosfw.model.record import Due, PageDue
 from chaosfw.model.slo import SLO, BurnRule, workbook
 from chaosfw.timing import NANOSECONDS
 
 RATE = 20.0
+PROBER = Generator(name="prober", version="1", on=0)
 FAST = workbook(30 * 86400.0)[0]
 
 
@@ -25,7 +26,13 @@ def run(*stretches: tuple[float, Outcome]) -> tuple[Series, Bytes]:
     outcomes = [outcome for seconds, outcome in stretches for _ in range(round(seconds * RATE))]
     step = round(NANOSECONDS / RATE)
     data = b"".join(SAMPLE.pack(n, n * step, n * step + 1_000_000, 0, NO_MARKER, outcome, 0, 0, 0) for n, outcome in enumerate(outcomes))
-    found = series(data, load=Load(endpoint="shop", rate=RATE, timeout=1.0), on=0, off=len(outcomes) * step, seal=None)
+    found = series(
+        data,
+        load=Load(endpoint="shop", rate=RATE, timeout=1.0),
+        generator=Generator(name="prober", version="1", on=0),
+        off=len(outcomes) * step,
+        seal=None,
+    )
     return found, grades(found, limit=None)
 
 

@@ -130,7 +130,7 @@ GREEN: dict[str, tuple[Callable[[int], Record], str]] = {
         lambda seed: Script(seed=seed, weather=(Weather(begin=1, end=9, missing=True, share=0.2),)).record(),
         "requests are unknown",
     ),
-    "closed loop": (lambda seed: Script(seed=seed, model="closed").record(), "closed-loop"),
+    "closed loop": (lambda seed: Script(seed=seed, model="closed").record(), "closed loop"),
     "recovery timed from a late proof": (late_heal, "whether it was recovered within 10 s hangs on"),
     "hung probe in the baseline": (lambda seed: Script(seed=seed, silent=((-3, -3 + seed / 2),)).record(), "gave no evidence"),
     "hung probe at the end": (lambda seed: Script(seed=seed, silent=((17 + seed, 99),)).record(), ""),

@@ -165,6 +165,7 @@ def test_every_example_finds_its_targets_and_passes_every_guard(tmp_path: Path) 
         "[tool.chaosfw.environments.sandbox]\nmanifests = ['deploy/shop/*.yaml']\nendpoints = { shop = 'service/shop/myapp:80' }\n"
     )
     (tmp_path / "experiments").mkdir()
+    shutil.copy(ROOT / "experiments" / "locustfile.py", tmp_path / "experiments")
     for number, block in enumerate([*blocks("python"), *blocks("json")]):
         if "@cf.experiment" in block.text:
             (tmp_path / "experiments" / f"test_example_{number}.py").write_text(block.text)

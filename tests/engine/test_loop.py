@@ -86,7 +86,7 @@ class SlowLoad:
         self.may_start = threading.Event()
         self.killed = False
 
-    def start(self, load: Load, *, at: Endpoint, out: Path) -> SlowLoad:
+    def start(self, load: Load, *, at: Endpoint, out: Path, seconds: float = 0.0) -> SlowLoad:
         self.starting.set()
         assert self.may_start.wait(10)
         return self

@@ -16,79 +16,24 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import trustme
 
 from chaosfw.analysis.samples import UNKNOWN, grades, series
 from chaosfw.errors import DriverError
-from chaosfw.load.prober.driver import LOAD_DRIVERS, ProberDriver, ProberRun
+from chaosfw.load.child import ChildRun
+from chaosfw.load.prober.driver import ProberDriver
 from chaosfw.load.prober.exchange import outcome_of
-from chaosfw.model.load import SAMPLE, Endpoint, Load, Outcome, Seal
-
-STAND_IN = Path(__file__).with_name("stand_in.py")
-GRACE = 30.0
-"""Seconds after which a test gives up; never what is measured."""
+from chaosfw.model.load import Endpoint, Load, Outcome, Seal
+from tests.load.conftest import GRACE, Row, Server, closed_port, rows, wait_for
 
 
-class Row(NamedTuple):
-    n: int
-    sent: int
-    end: int
-    status: int
-    marker: int
-    outcome: int
-    flags: int
-    reserved: int
-    received: int
-
-
-class Server(NamedTuple):
-    url: str
-    log: Path
-
-    def lines(self) -> list[tuple[str, str]]:
-        return [tuple(line.split(" ")) for line in self.log.read_text().splitlines()]  # type: ignore[misc]
-
-
-@pytest.fixture(scope="module")
-def _stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    log = tmp_path_factory.mktemp("stand-in") / "log"
-    log.touch()
-    with subprocess.Popen([sys.executable, str(STAND_IN), str(log)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        assert child.stdout is not None
-        yield Server(url=f"http://127.0.0.1:{int(child.stdout.readline())}", log=log)
-        assert child.stdin is not None
-        child.stdin.close()
-
-
-@pytest.fixture
-def server(_stand_in: Server) -> Server:
-    _stand_in.log.write_text("")
-    return _stand_in
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def rows(run: ProberRun) -> list[Row]:
-    return [Row(*row) for row in SAMPLE.iter_unpack(run.samples(0)[0])]
-
-
-def wait_for(run: ProberRun, count: int) -> None:
-    """Until so many samples are on disk: the prober writes them at its own pace."""
-    while len(run.samples(0)[0]) < count * SAMPLE.size:
-        assert run.alive()
-
-
-def send(url: str, out: Path, *, count: int = 20, **load: Any) -> tuple[list[Row], Seal, ProberRun]:
+def send(url: str, out: Path, *, count: int = 20, **load: Any) -> tuple[list[Row], Seal, ChildRun]:
     """Runs a load until ``count`` requests have ended."""
     load = {"endpoint": "shop", "path": "/ok", "rate": 100.0, "timeout": 0.5} | load
-    run = LOAD_DRIVERS["prober"].start(Load(**load), at=Endpoint(name="shop", url=url), out=out)
+    run = ProberDriver().start(Load(**load), at=Endpoint(name="shop", url=url), out=out)
     try:
         wait_for(run, count)
         run.stop()
@@ -146,7 +91,7 @@ def test_a_name_that_does_not_resolve_is_the_generators_own_trouble(tmp_path: Pa
     assert {row.outcome for row in found} == {Outcome.dns}
     assert seal.lookups == seal.lookups_failed >= 1
     assert sum(slot.unresolved for slot in seal.unhealthy) == len(found)
-    column = series(run.samples(0)[0], load=load, on=run.generator.on, off=seal.off, seal=seal)
+    column = series(run.samples(0)[0], load=load, generator=run.generator, off=seal.off, seal=seal)
     assert column.broken == ""
     assert column.tainted.all()
     assert set(grades(column, limit=None)) == {UNKNOWN}
@@ -179,7 +124,7 @@ def test_without_descriptors_requests_are_dropped_and_not_refused(server: Server
     found = Counter(Outcome(row.outcome) for row in rows(run))
     assert found[Outcome.refused] == 0
     assert found[Outcome.dropped] == seal.exhausted == sum(slot.dropped for slot in seal.unhealthy) > 0
-    column = series(run.samples(0)[0], load=load, on=run.generator.on, off=seal.off, seal=seal)
+    column = series(run.samples(0)[0], load=load, generator=run.generator, off=seal.off, seal=seal)
     assert column.broken == ""
     assert set(grades(column, limit=None)[column.outcome == Outcome.dropped]) == {UNKNOWN}
 
@@ -281,7 +226,7 @@ def test_the_seal_fits_the_samples(server: Server, tmp_path: Path) -> None:
     load = Load(endpoint="shop", path="/ok", rate=100.0, timeout=0.5)
     _, seal, run = send(server.url, tmp_path)
 
-    column = series(run.samples(0)[0], load=load, on=run.generator.on, off=seal.off, seal=seal)
+    column = series(run.samples(0)[0], load=load, generator=run.generator, off=seal.off, seal=seal)
 
     assert column.broken == ""
     assert len(column.due) == seal.due

@@ -11,7 +11,8 @@ import numpy as np
 from chaosfw.analysis import outages
 from chaosfw.analysis.objectives import count
 from chaosfw.analysis.samples import GOOD, grades, series
-from chaosfw.load.prober.driver import ProberDriver, ProberRun
+from chaosfw.load.child import ChildRun
+from chaosfw.load.prober.driver import ProberDriver
 from chaosfw.model.load import SAMPLE, Endpoint, Load
 from chaosfw.timing import SYSTEM
 
@@ -30,7 +31,7 @@ def ended(child: subprocess.Popen[bytes]) -> None:
     child.communicate()
 
 
-def wait_for_more(run: ProberRun, count: int) -> None:
+def wait_for_more(run: ChildRun, count: int) -> None:
     until = len(run.samples(0)[0]) + count * SAMPLE.size
     while len(run.samples(0)[0]) < until:
         assert run.alive()
@@ -59,7 +60,7 @@ def test_the_outage_is_the_one_that_was_made(tmp_path: Path) -> None:
         ended(server)
 
     assert seal is not None
-    samples = series(run.samples(0)[0], load=load, on=run.generator.on, off=seal.off, seal=seal)
+    samples = series(run.samples(0)[0], load=load, generator=run.generator, off=seal.off, seal=seal)
     grade = grades(samples, limit=None)
     found = outages.of_load(samples, grade=grade, begin=run.generator.on, stable_for=0.5, unknown_is_bad=False, name="shop")
 

@@ -14,7 +14,7 @@ from chaosfw.model.environment import Environment, Identity, Limits, Target
 from chaosfw.model.experiment import Experiment
 from chaosfw.model.facts import REAPER, BudgetFacts, Facts, NodeFacts, PodFacts, WorkloadFacts
 from chaosfw.model.fault import Bound, Undo
-from chaosfw.model.load import Load
+from chaosfw.model.load import Load, Script
 from chaosfw.model.plan import Plan, Refusal
 from chaosfw.model.slo import SLO, LatencyLimit, Objective
 from chaosfw.model.struct import but
@@ -81,6 +81,11 @@ class Case:
 
 GOOD = Case()
 LOADED = Experiment(title="t", steady_state=HYPOTHESIS, load=Load(endpoint="web", rate=100.0), lasts=10.0, recover_within=10.0)
+CLOSED = but(
+    LOADED,
+    load=Load(endpoint="web", rate=0.0, driver="locust", script=Script(file="locustfile.py", users=8)),
+    during_fault=(Objective(sli="availability", target=0.9),),
+)
 WEB_A, NODE_A, NODE_B = PODS[0], NODES[0], NODES[1]
 CORDONED = tuple(but(node, schedulable=node.target != NODE_B) for node in GOOD.facts.nodes)
 GONE = tuple(but(node, ready=node.target != NODE_B) for node in GOOD.facts.nodes)
@@ -173,6 +178,8 @@ REFUSED: list[tuple[str, str, Case]] = [
     ("too-few-samples", "2995 are needed", Case(experiment=but(LOADED, during_fault=(Objective(sli="availability", target=0.999),)))),
     ("too-few-samples", "inf are needed", Case(experiment=but(LOADED, during_fault=(Objective(sli="availability", target=1.0),)))),
     ("too-few-samples", "stable recovery needs 100 requests", Case(experiment=but(LOADED, load=Load(endpoint="web", rate=1.0)))),
+    ("closed-loop", "availability ≥ 90 % is claimed of a closed loop", Case(experiment=CLOSED)),
+    ("closed-loop", "costs_at_most is claimed of a closed loop", Case(experiment=but(CLOSED, during_fault=(), costs_at_most=0.1))),
     ("limits.budget", "the planned price is 9 % of the error budget, allowed: 5 %", Case(price=0.09)),
     ("way-back", "nothing outside this host would heal", Case(environment=real(accept_manual_heal=""), bound=(bound(NODE_A),))),
     ("way-back", "no reaper shows life in default", Case(environment=real(accept_manual_heal=""), bound=(bound(NODE_A),))),
@@ -244,6 +251,8 @@ PASSED: list[tuple[str, Case]] = [
     ("no-slo", Case(experiment=CHEAP)),
     ("too-few-samples", Case(experiment=but(LOADED, during_fault=(Objective(sli="availability", target=0.97),)))),
     ("too-few-samples", Case(experiment=but(LOADED, during_fault=(Objective(sli="availability", target=0.0),)))),
+    ("closed-loop", Case(experiment=but(CLOSED, during_fault=()))),
+    ("closed-loop", Case(experiment=but(CLOSED, load=but(CLOSED.load, rate=50.0)))),
     ("limits.budget", Case(price=0.05)),
     ("limits.budget", Case(price=0.9, limits=Limits(budget=None))),
     ("way-back", Case(environment=real(), bound=(bound(NODE_A),))),

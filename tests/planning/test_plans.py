@@ -9,14 +9,14 @@ from chaosfw.model.activity import Action, Hypothesis, Probe, PythonProvider
 from chaosfw.model.environment import Environment, Limits, Target
 from chaosfw.model.experiment import Experiment, Origin
 from chaosfw.model.fault import Bound, Undo
-from chaosfw.model.load import Load
+from chaosfw.model.load import Load, Script
 from chaosfw.model.plan import Plan, Refusal
 from chaosfw.model.slo import SLO, Objective
 from chaosfw.model.struct import but
 from chaosfw.model.tolerance import Between
 from chaosfw.planning.digests import intent, plan_digest
 from chaosfw.planning.guards import GUARDS
-from chaosfw.planning.preview import preview
+from chaosfw.planning.preview import preview, sent
 from chaosfw.planning.price import expected_seconds, planned_price
 
 CALL = PythonProvider(module="made.up", func="act", arguments={"n": 1})
@@ -161,8 +161,9 @@ def test_a_plan_reads_as_sentences() -> None:
         "    undo: NO WAY BACK",
         "  accepted while the fault is in: p95 ≤ 800 ms",
         "  claims: recovered within 30 s (default)",
+        "  load: 10 requests/s at web/",
         "  planned price: 650 requests, 1 % of the error budget",
-        "  29 guards asked, none refuses",
+        "  30 guards asked, none refuses",
         "  if this host is lost: the sandbox is lost with it",
         "  intent iiiiiiiiiiii   plan dddddddddddd",
     ]
@@ -173,9 +174,9 @@ def test_a_plan_says_what_guards_said() -> None:
 
     lines = preview(PLAN, refusals=(no,), suppressed=("clock: known (3 s apart)",)).splitlines()
 
-    at = lines.index("  29 guards asked, REFUSED:")
+    at = lines.index("  30 guards asked, REFUSED:")
     assert lines[at + 1 : at + 3] == ["    degraded: deployment shop/web is degraded already", "    not heeded: clock: known (3 s apart)"]
-    assert len(GUARDS) == 29
+    assert len(GUARDS) == 30
 
 
 @pytest.mark.parametrize(
@@ -207,3 +208,26 @@ def test_a_plan_says_what_the_namespaces_of_the_experiment_are() -> None:
     assert [line for line in preview(but(PLAN, environment=here)).splitlines() if "namespace" in line] == [
         "  namespace shop is shop-stg here"
     ]
+
+
+@pytest.mark.parametrize(
+    ("load", "words"),
+    [
+        (Load(endpoint="web", rate=10.0, driver="k6"), "10 requests/s at web/, by k6"),
+        (Load(endpoint="web", rate=10.0, driver="locust", script=Script(file="l.py")), "10 tasks/s of l.py at web"),
+        (Load(endpoint="web", rate=0.0, driver="locust", script=Script(file="l.py", users=8)), "8 users of l.py at web"),
+        (Load(endpoint="web", rate=0.0, driver="k6", script=Script(file="l.js", users=8)), "8 VUs of l.js at web"),
+        (Load(endpoint="web", rate=0.0, driver="k6", script=Script(file="l.js")), "as it says: l.js at web"),
+    ],
+)
+def test_what_is_sent_reads_as_words(load: Load, words: str) -> None:
+    assert sent(load) == words
+
+
+def test_the_price_of_a_load_whose_rate_nobody_knows_is_a_share() -> None:
+    unplanned = but(FULL, load=Load(endpoint="web", rate=0.0, driver="k6", script=Script(file="l.js")))
+
+    requests, part = planned_price(unplanned, seconds=60.0)
+
+    assert requests is None
+    assert part == pytest.approx(planned_price(FULL, seconds=60.0)[1])

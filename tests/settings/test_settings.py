@@ -74,6 +74,7 @@ def test_every_value_knows_its_origin(tmp_path: Path) -> None:
         "reports": "CHAOSFW_REPORTS",
         "seed": "pyproject.toml [tool.chaosfw]",
         "lock_timeout": "--chaos-lock-timeout",
+        "k6": "default",
     }
 
 
@@ -114,7 +115,8 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     found = problems(tmp_path, text)
 
     assert found == (
-        "unknown enviroment: did you mean 'environment'? Known: environment, defaults, limits, environments, reports, seed, lock_timeout",
+        "unknown enviroment: did you mean 'environment'? Known: environment, defaults, limits, environments, reports, seed, lock_timeout, "
+        "k6",
         "unknown limits.pod: did you mean 'pods'? Known: pods, nodes, zones, budget, protect, opt_in, min_ready",
         "limits.pods is 'lots': a share such as '97%' was expected",
         "limits.budget is '500%': a share lies between 0% and 100%",

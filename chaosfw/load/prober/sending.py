@@ -8,7 +8,6 @@ when whoever started it is gone (which closes that input).
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import ssl
@@ -16,14 +15,13 @@ from collections import deque
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from chaosfw.load.prober.book import Book
+from chaosfw.load.book import Book, seal
+from chaosfw.load.health import Vitals
+from chaosfw.load.orders import Orders
 from chaosfw.load.prober.exchange import IN, Exchange
-from chaosfw.load.prober.health import Vitals
 from chaosfw.load.prober.names import Names
-from chaosfw.load.prober.orders import Orders
 from chaosfw.load.prober.response import Response
 from chaosfw.model.load import Load, Outcome, Seal
-from chaosfw.model.struct import encode
 from chaosfw.timing import NANOSECONDS, Clock, nanoseconds
 
 HEAD_START = NANOSECONDS // 20
@@ -215,24 +213,16 @@ class Sending:
             sock.close()
         self._names.close()
         self._vitals.look(self._clock.monotonic_ns())
-        digest = self._book.close()
-        seal = Seal(
-            count=self._book.count,
-            sha256=digest,
+        return seal(
+            self._book,
+            self._out,
+            vitals=self._vitals,
             off=self._off,
             due=self._next,
-            markers=self._book.markers,
-            lateness=self._book.lateness(),
-            unhealthy=self._vitals.unhealthy(),
-            suspended=self._vitals.suspended,
             lookups=self._names.made,
             lookups_failed=self._names.failed,
             exhausted=self._exhausted,
         )
-        fresh = self._out / ".seal.json"
-        fresh.write_bytes(encode(seal))
-        os.replace(fresh, self._out / "seal.json")
-        return seal
 
 
 def graded(status: int, expected: tuple[int, ...]) -> Outcome:

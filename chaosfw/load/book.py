@@ -1,8 +1,8 @@
 """
 The book of samples: what became of each request, in order of completion, hashed as it is written.
 
-Kept by :mod:`chaosfw.load.prober.sending`. Records are buffered for at most one tick, so that the runner can read a sliding
-window while the load runs.
+Kept by every generator, in its own process. Records are buffered for at most one tick, so that the runner can read a sliding window
+while the load runs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import os
 from array import array
 from pathlib import Path
 
-from chaosfw.model.load import NO_MARKER, SAMPLE, Outcome
+from chaosfw.load.health import Vitals
+from chaosfw.model.load import NO_MARKER, SAMPLE, Outcome, Seal
+from chaosfw.model.struct import encode
 
 _MOST_MARKERS = NO_MARKER - 1
 
@@ -74,3 +76,39 @@ class Book:
                 return NO_MARKER
             found = self._indices[marker] = len(self._indices)
         return found
+
+
+def seal(
+    book: Book,
+    out: Path,
+    *,
+    vitals: Vitals,
+    off: int,
+    due: int,
+    lookups: int = 0,
+    lookups_failed: int = 0,
+    exhausted: int = 0,
+    ended: str = "",
+    said: tuple[str, ...] = (),
+) -> Seal:
+    """Closes the book and writes ``seal.json`` beside it, last and at once."""
+    digest = book.close()
+    made = Seal(
+        count=book.count,
+        sha256=digest,
+        off=off,
+        due=due,
+        markers=book.markers,
+        lateness=book.lateness(),
+        unhealthy=vitals.unhealthy(),
+        suspended=vitals.suspended,
+        lookups=lookups,
+        lookups_failed=lookups_failed,
+        exhausted=exhausted,
+        ended=ended,
+        said=said,
+    )
+    fresh = out / ".seal.json"
+    fresh.write_bytes(encode(made))
+    os.replace(fresh, out / "seal.json")
+    return made

@@ -1,12 +1,13 @@
 """
 The generator watches itself: slots of 100 ms in which it was late, dropped requests, had no address, ate a core, or slept.
 
-Kept by :mod:`chaosfw.load.prober.sending`. Only unhealthy slots are kept; what they taint is decided by ``analysis``.
+Kept by every generator, of itself and of the tool that it runs. Only unhealthy slots are kept; what they taint is decided by ``analysis``.
 """
 
 from __future__ import annotations
 
 import resource
+from collections.abc import Callable
 
 from chaosfw.model.load import Health
 from chaosfw.timing import NANOSECONDS, Clock
@@ -20,8 +21,9 @@ SLEPT = NANOSECONDS // 10
 class Vitals:
     """Looks at the clocks once a slot, and is told of each late or dropped request."""
 
-    def __init__(self, clock: Clock, *, on: int) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, *, on: int, cpu: Callable[[], float] | None = None) -> None:
+        """``cpu``: seconds of a core used so far, by whatever generates; without it, by this process."""
+        self._clock, self._cpu = clock, cpu or _cpu
         self._on = on
         self._late: dict[int, int] = {}
         self._drops: dict[int, int] = {}
@@ -29,7 +31,7 @@ class Vitals:
         self._busy: dict[int, float] = {}
         self._anchor = self._drift()
         self._looked = clock.monotonic_ns()
-        self._used = _cpu()
+        self._used = self._cpu()
         self.suspended = False
         self.next_look = on + SLOT
 
@@ -48,7 +50,7 @@ class Vitals:
 
     def look(self, now: int) -> None:
         """Once a slot: the share of a core since the last look, and whether the machine slept meanwhile."""
-        used, passed = _cpu(), now - self._looked
+        used, passed = self._cpu(), now - self._looked
         share = (used - self._used) * NANOSECONDS / passed if passed > 0 else 0.0
         drift = self._drift()
         first, last = (self._looked - self._on) // SLOT, max((now - 1 - self._on) // SLOT, 0)

@@ -1,0 +1,33 @@
+"""
+Which generator stands behind which name, and what identifies the file of a load that has one.
+
+Called by :mod:`chaosfw.assembly.chaos`. Runs in the pytest process: nothing here imports a load tool.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from chaosfw.load.k6.driver import K6Driver
+from chaosfw.load.locust.driver import LocustDriver
+from chaosfw.load.prober.driver import ProberDriver
+from chaosfw.model.experiment import Experiment
+from chaosfw.model.struct import but
+from chaosfw.ports import LoadDriver
+
+
+def load_driver(name: str, *, root: Path, k6: str = "") -> LoadDriver:
+    """The generator of that name. ``root``: what relative paths count from; ``k6``: its binary, where the settings name one."""
+    found: dict[str, LoadDriver] = {"prober": ProberDriver(), "locust": LocustDriver(root), "k6": K6Driver(k6, root=root)}
+    return found[name]
+
+
+def with_digest(experiment: Experiment, *, root: Path) -> Experiment:
+    """With the digest of its load's file, so that a plan that was approved names what will be sent. A file that is not there has none."""
+    load = experiment.load
+    script = load.script if load is not None else None
+    if load is None or script is None or not (root / script.file).is_file():
+        return experiment
+    digest = hashlib.sha256((root / script.file).read_bytes()).hexdigest()
+    return but(experiment, load=but(load, script=but(script, sha256=digest)))

@@ -1,0 +1,105 @@
+"""
+Starts k6 under a collector in a process of its own. Implements ``ports.LoadDriver``; called by the engine, and by the assembly for
+``check``, which asks k6 what the script declares before anything is touched.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from chaosfw.errors import ChaosfwError
+from chaosfw.load.child import START_WITHIN, ChildRun, start
+from chaosfw.load.k6 import program
+from chaosfw.load.k6.script import TAGS, written
+from chaosfw.load.orders import Orders
+from chaosfw.model.load import Endpoint, Load, Script
+
+SPARE = 1.5
+"""The script goes on for so many times what the run is expected to take: injecting, proving and healing come on top of the phases."""
+LEAST = 120.0
+"""Seconds beyond what is expected, at least."""
+
+
+class K6Driver:
+    """k6 1.x or 2.x: the binary that the settings name, or the one on PATH."""
+
+    name = "k6"
+
+    def __init__(self, binary: str = "", *, root: Path = Path()) -> None:
+        self._wanted, self._root = binary, root.resolve()
+
+    def check(self, load: Load, *, at: Endpoint, seconds: float, claims: bool) -> tuple[tuple[str, str], ...]:
+        try:
+            binary = program.find(self._wanted)
+            program.version(binary)
+            if load.script is None:
+                return ()
+            file = self._root / load.script.file
+            if not file.is_file():
+                return ((f"the k6 script {load.script.file!r} is not there", f"paths count from {self._root}"),)
+            found = program.declared(binary, str(file), env=_env(load.script, at))
+        except ChaosfwError as trouble:
+            return ((trouble.message, trouble.hint),)
+        return tuple(_unfit(found, load=load, seconds=seconds, claims=claims))
+
+    def start(self, load: Load, *, at: Endpoint, out: Path, seconds: float = 0.0) -> ChildRun:
+        binary = program.find(self._wanted)
+        long, stream = max(seconds * SPARE, seconds + LEAST), "/dev/fd/{stream}"
+        model: Literal["open", "closed"] = "open"
+        if load.script is None:
+            script = Script(file=str(out.resolve() / "load.js"))
+            Path(script.file).write_text(written(load, url=at.url, seconds=long))
+        else:
+            script = load.script
+            file = str(self._root / script.file)
+            model = "open" if program.declared(binary, file, env=_env(script, at)).open and not script.users else "closed"
+        words = program.command(
+            binary,
+            str(self._root / script.file),
+            stream=stream,
+            env=_env(script, at),
+            vus=script.users,
+            seconds=long,
+            tags=TAGS if load.script is None else program.TAGS,
+        )
+        return start(
+            self.name,
+            Orders(load=load, url=at.url, out=str(out.resolve()), seconds=long, command=tuple(words), model=model),
+            within=START_WITHIN + load.timeout,
+            env=program.surroundings(os.environ) | {"PYTHONPATH": str(Path(__file__).resolve().parents[3])},
+            cwd=str(self._root),
+        )
+
+
+def _unfit(found: program.Declared, *, load: Load, seconds: float, claims: bool) -> Iterator[tuple[str, str]]:
+    """Why what the script declares does not do for this experiment."""
+    script = load.script
+    assert script is not None
+    name = Path(script.file).name
+    if script.users:
+        if not found.only_vus:
+            yield (f"{name} declares scenarios of its own, and vus={script.users} would replace them", "leave out vus=")
+    elif not found.seconds:
+        yield (f"{name} does not say for how long it runs", "vus=… runs it with so many VUs for as long as the experiment takes")
+    elif found.seconds < seconds:
+        how = "vus=… runs it for as long as the experiment takes" if found.only_vus else "make its duration longer"
+        yield (f"{name} runs for {found.seconds:g} s, and the experiment needs about {seconds:.0f} s", how)
+    if claims and not (found.open and not script.users):
+        kinds = ", ".join(dict.fromkeys(found.executors)) or "constant-vus"
+        yield (
+            f"shares of requests are claimed of a closed loop ({name}: {kinds}), whose VUs wait for answers: they can not be decided",
+            "an arrival-rate executor, or cf.Load(…, driver='k6'); or claim only times (recover_within, mitigate_within)",
+        )
+    needed = found.rate * load.timeout
+    if found.open and not script.users and found.vus < needed:
+        yield (
+            f"{name} has {found.vus} preAllocatedVUs; {found.rate:g} arrivals a second that may wait {load.timeout:g} s need {needed:.0f}",
+            "with fewer it becomes a closed loop just when the fault bites",
+        )
+
+
+def _env(script: Script, at: Endpoint) -> dict[str, str]:
+    return {"TARGET": at.url, **script.env}
