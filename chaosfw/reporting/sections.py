@@ -12,10 +12,12 @@ import math
 from collections.abc import Callable, Mapping
 
 from chaosfw.model.fault import UndoRecord
+from chaosfw.model.load import Load
 from chaosfw.model.record import Coverage, Due, ObjectiveLine, Outage, PageDue, PhaseLoad, ProbeLine, Quantiles, Record, Recovery, RunLine
 from chaosfw.model.struct import Json, to_json
 from chaosfw.model.tolerance import Between
 from chaosfw.model.verdict import Condition, Finding, Truth
+from chaosfw.planning.preview import sent
 from chaosfw.reporting import figures
 from chaosfw.reporting.page import Cell, Fact, Section, Table
 from chaosfw.reporting.timeline import outage_length
@@ -446,14 +448,14 @@ def _load(record: Record) -> Section | None:
             value="open" if open_model else "closed",
             note="requests are due on schedule, whether or not earlier ones came back"
             if open_model
-            else "a slow system gets fewer requests: availability is optimistic",
+            else "users wait for answers: only times are judged, and shares of requests are not those of the demand",
             tone="good" if open_model else "bad",
         ),
         Fact(name="Sent to", value=figures.short(f"{load.endpoint} ({load.url})")),
         Fact(
             name="Intended",
             value=f"{total.intended:,}",
-            note=f"{wanted.rate:g} a second, {wanted.connection} connections" if wanted else "",
+            note=_intended(wanted, load.rate) if wanted else "",
         ),
         Fact(name="Ok", value=f"{total.good:,}", note=f"and {total.slow:,} above the SLO's latency" if total.slow else ""),
         Fact(name="Failed", value=f"{total.bad:,}", note=_kinds(total.by), tone="bad" if total.bad else ""),
@@ -471,6 +473,8 @@ def _load(record: Record) -> Section | None:
     if load.success_gap is not None:
         facts.append(Fact(name="Longest gap between successes", value=figures.seconds(load.success_gap)))
     facts.append(Fact(name="Generator", value=f"{load.generator.name} {load.generator.version}", note=figures.short(load.reason)))
+    facts += [Fact(name="Blind", value=figures.short(one), tone="unknown") for one in load.generator.blind]
+    facts += [Fact(name="The tool says", value=figures.short(one), note="shown, never judged by") for one in (seal.said if seal else ())]
     whole = load.sealed and not load.broken
     facts.append(
         Fact(
@@ -488,6 +492,12 @@ def _load(record: Record) -> Section | None:
         numeric=frozenset(range(1, 11)),
     )
     return Section(slug="load", title="Load: what was really sent", facts=tuple(facts), tables=(table,) if rows else ())
+
+
+def _intended(wanted: Load, rate: float) -> str:
+    if wanted.script is None:
+        return f"{wanted.rate:g} a second, {wanted.connection} connections" + (f", by {wanted.driver}" if wanted.driver != "prober" else "")
+    return f"{sent(wanted)}; {rate:.4g} a second" + ("" if wanted.open else " before the fault")
 
 
 def _kinds(by: Mapping[str, int]) -> str:
