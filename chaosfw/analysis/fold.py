@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from chaosfw.analysis import budget, evidence, objectives, outages, pages, recovery, windows
+from chaosfw.analysis.closed import corrected
 from chaosfw.analysis.samples import MISSING, UNKNOWN, Bools, Bytes, Ints, Series, grades, raw, series, silence
 from chaosfw.analysis.segments import segments
 from chaosfw.analysis.story import Story, read
@@ -152,6 +153,7 @@ def _with_load(record: Record, story: Story, *, data: bytes | memoryview) -> Rec
             missing=int(np.count_nonzero(column.outcome == MISSING)),
             resolution=_resolution(column, generator=began.generator),
             rate=column.rate,
+            corrected=corrected(column, grade=grade) if began.generator.model == "closed" else None,
             success_gap=windows.success_gap(column, grade=grade),
             downtime=_downtime(story, column=column, grade=grade),
             reason=stop.reason if stop else "the load was never stopped",

@@ -102,6 +102,9 @@ request was due (ns of CLOCK_MONOTONIC).
 
 NO_MARKER = 65535
 
+NUMBER = "X-Chaosfw-Request"
+"""Request header with the request's number, so that it can be found in the logs of whatever it passed."""
+
 
 class Generator(Noun, frozen=True, kw_only=True):
     """What generated a load: for the record."""

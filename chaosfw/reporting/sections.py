@@ -463,13 +463,18 @@ def _load(record: Record) -> Section | None:
     ]
     if seal is not None:
         p50, p99, most = seal.lateness
-        value = f"p50 {figures.seconds(p50)}, p99 {figures.seconds(p99)}, max {figures.seconds(most)}"
+        value = f"p50 {figures.seconds(p50)}, p99 {figures.seconds(p99)}, max {figures.seconds(most)}" if open_model else "no schedule"
         sick = f"{figures.plural(len(seal.unhealthy), 'slot')} of 100 ms unwell" if seal.unhealthy else "never unwell"
         facts.append(Fact(name="Sent late by", value=value, note=sick))
         if seal.lookups:
             value = f"{seal.lookups_failed:,} of {figures.plural(seal.lookups, 'look-up')} failed"
             facts.append(Fact(name="Its own DNS", value=value, tone="unknown" if seal.lookups_failed else ""))
     facts.append(Fact(name="Resolution", value=figures.seconds(load.resolution), note="the shortest total outage that this load can see"))
+    if load.corrected is not None:
+        seen = total.good / total.intended if total.intended else 0.0
+        value = f"{figures.share(load.corrected)} instead of {figures.share(seen)}"
+        note = "with the requests that its users would have sent at the baseline's pace; never judged"
+        facts.append(Fact(name="Good, corrected for the loop", value=value, note=note))
     if load.success_gap is not None:
         facts.append(Fact(name="Longest gap between successes", value=figures.seconds(load.success_gap)))
     facts.append(Fact(name="Generator", value=f"{load.generator.name} {load.generator.version}", note=figures.short(load.reason)))

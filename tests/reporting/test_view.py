@@ -153,12 +153,12 @@ def test_the_load_tells_what_it_did_not_send() -> None:
     assert fact(load, "Model") == "open"
 
 
-def test_a_closed_loop_says_that_it_is_optimistic() -> None:
+def test_a_closed_loop_says_what_it_is_not() -> None:
     (one,) = page(but(Script(model="closed").record(), run="r-closed")).experiments
     model = next(one for one in section(one, "load").facts if one.name == "Model")
 
     assert (model.value, model.tone) == ("closed", "bad")
-    assert "optimistic" in model.note
+    assert "not those of the demand" in model.note
 
 
 def test_the_way_back_names_what_is_still_there() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 
+from chaosfw.model.load import NUMBER as HEADER
 from chaosfw.model.load import Load
 
 TAGS = ("status", "error_code", "error", "scenario", "expected_response", "vu")
@@ -53,7 +54,8 @@ export const options = {{
 export default function () {{
   const n = exec.scenario.iterationInTest;
   if (__ITER === 0) began.add(exec.scenario.startTime);  // each VU before its first request, so that none comes before it
-  const told = {{ headers: load.headers, timeout: load.timeout, redirects: 0, tags: {{ {number}: String(n) }} }};
+  const headers = {{ ...load.headers, '{header}': String(n) }};
+  const told = {{ headers, timeout: load.timeout, redirects: 0, tags: {{ {number}: String(n) }} }};
   http.request(load.method, load.url, load.body, told);
 }}
 """
@@ -81,6 +83,7 @@ def written(load: Load, *, url: str, seconds: float) -> str:
         vus=vus(load),
         callback=callback,
         number=NUMBER,
+        header=HEADER,
     )
 
 

@@ -21,7 +21,7 @@ from chaosfw.load.orders import Orders
 from chaosfw.load.prober.exchange import IN, Exchange
 from chaosfw.load.prober.names import Names
 from chaosfw.load.prober.response import Response
-from chaosfw.model.load import Load, Outcome, Seal
+from chaosfw.model.load import NUMBER, Load, Outcome, Seal
 from chaosfw.timing import NANOSECONDS, Clock, nanoseconds
 
 HEAD_START = NANOSECONDS // 20
@@ -47,7 +47,7 @@ class Sending:
         self._host = url.hostname or "127.0.0.1"
         self._secure = ssl.create_default_context() if url.scheme == "https" else None
         self._names = Names(self._host, url.port or (443 if self._secure else 80))
-        self._request = _request(load, netloc=url.netloc, prefix=url.path)
+        self._head, self._body = _request(load, netloc=url.netloc, prefix=url.path)
         self._marker = load.marker.lower().encode("latin-1")
         self._book = Book(self._out / "samples.bin")
         self._poll = select.epoll()
@@ -108,7 +108,8 @@ class Sending:
             return
         sent = self._clock.monotonic_ns()
         response = Response(self._marker, without_body=self._load.method == "HEAD")
-        exchange = Exchange(number, due=due, sent=sent, request=self._request, response=response)
+        request = b"%s%d\r\n\r\n%s" % (self._head, number, self._body)
+        exchange = Exchange(number, due=due, sent=sent, request=request, response=response)
         outcome = self._begin(exchange)
         if outcome is Outcome.dropped:
             self._exhaust(exchange)
@@ -234,8 +235,8 @@ def graded(status: int, expected: tuple[int, ...]) -> Outcome:
     return Outcome.http_5xx if status >= 500 else Outcome.assertion
 
 
-def _request(load: Load, *, netloc: str, prefix: str) -> bytes:
-    """The bytes of each request, made once."""
+def _request(load: Load, *, netloc: str, prefix: str) -> tuple[bytes, bytes]:
+    """What each request begins with, up to the number that it carries, and its body; made once."""
     body = load.body.encode()
     headers = {
         "Host": netloc.rpartition("@")[2],
@@ -249,7 +250,7 @@ def _request(load: Load, *, netloc: str, prefix: str) -> bytes:
     lines = [f"{name}: {value}" for name, value in headers.items() if name.lower() not in given]
     lines += [f"{name}: {value}" for name, value in load.headers.items()]
     path = prefix.rstrip("/") + ("/" if not load.path.startswith("/") else "") + load.path
-    return "\r\n".join((f"{load.method} {path} HTTP/1.1", *lines, "", "")).encode("latin-1") + body
+    return "\r\n".join((f"{load.method} {path} HTTP/1.1", *lines, f"{NUMBER}: ")).encode("latin-1"), body
 
 
 def _close(exchange: Exchange) -> None:
