@@ -7,44 +7,32 @@ know the pace, which is that of the baseline. It is a figure for people and make
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-from chaosfw.analysis.samples import BAD, GOOD, Bools, Bytes, Ints, Series
+from chaosfw.analysis.samples import BAD, GOOD, Bytes, Series
 from chaosfw.timing import NANOSECONDS
-
-Floats = npt.NDArray[np.floating[Any]]
 
 STEP = 0.1
 """Seconds that are looked at together, at least; at a slow pace as long as ten requests take."""
 
 
-def corrected(series: Series, *, grade: Bytes) -> float | None:
-    """The share of good requests with those that were left out; None where nothing is known of any."""
+def corrected(series: Series, *, grade: Bytes) -> tuple[float, float] | None:
+    """
+    The share of good requests with those that were left out, low and high; None where nothing is known of any. What was left out between
+    two requests of one fate would have shared it. Between a bad one and a good one nobody knows when it turned: once bad, once good.
+    """
     known = ((grade == GOOD) | (grade == BAD)) & (series.sent > 0)
     if not known.any():
         return None
+    order = np.argsort(series.sent[known], kind="stable")
+    sent, good = series.sent[known][order], (grade[known] == GOOD)[order]
     step = max(STEP, 10 / series.rate) * NANOSECONDS
-    sent, end, good = series.sent[known], series.end[known], grade[known] == GOOD
     edges = np.arange(int((sent[-1] - series.on) / step) + 1) * step + series.on
     place = np.clip(((sent - series.on) / step).astype(np.int64), 0, len(edges) - 1)
-    asked = np.bincount(place, minlength=len(edges)).astype(np.float64)
-    fine = np.bincount(place[good], minlength=len(edges)).astype(np.float64)
+    asked = np.bincount(place, minlength=len(edges))
     missing = np.maximum(0.0, series.rate * step / NANOSECONDS - asked)
-    share = _waiting(sent, end, good, at=edges + step / 2)
-    missing[np.isnan(share)] = 0.0
-    return float((fine + missing * np.nan_to_num(share)).sum() / (asked + missing).sum())
-
-
-def _waiting(sent: Ints, end: Ints, good: Bools, *, at: Floats) -> Floats:
-    """Of the requests that were under way at each instant, the share that became good; NaN where none was."""
-
-    def under_way(which: Bools) -> Ints:
-        begun = np.searchsorted(np.sort(sent[which]), at)
-        return begun - np.searchsorted(np.sort(end[which]), at)
-
-    fine, bad = under_way(good), under_way(~good)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(fine / (fine + bad))
+    after = np.clip(np.searchsorted(sent, edges + step / 2), 0, len(sent) - 1)
+    before, following = good[np.maximum(after - 1, 0)], good[after]
+    whole = len(sent) + missing.sum()
+    fine = int(np.count_nonzero(good))
+    return (float((fine + missing[before & following].sum()) / whole), float((fine + missing[before | following].sum()) / whole))

@@ -269,10 +269,10 @@ class LoadLine(Noun, frozen=True, kw_only=True):
     """Smallest total outage that this load can see, in seconds: 3 / rate, and no less than the longest time in which nothing was sent."""
     rate: float = 0.0
     """Requests a second: as planned, or as they came in the baseline."""
-    corrected: float | None = None
+    corrected: tuple[float, float] | None = None
     """
-    Of a closed loop: the availability that its users would have seen had they kept the pace of the baseline. Requests that were left out
-    have become what those that were waited for became (after HdrHistogram's correction). Shown, never judged (rule 18).
+    Of a closed loop: the share of good requests, low and high, that its users would have seen had they kept the pace of the baseline.
+    Shown, never judged (rule 18).
     """
     success_gap: float | None = None
     """Largest distance between the ends of consecutive successes, in seconds."""

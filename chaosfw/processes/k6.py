@@ -1,177 +1,22 @@
 """
-Main of k6's collector: ``python -m chaosfw.processes.k6 <orders.json>``. Runs k6, turns its points into samples, says that it is ready
-when the first request has come, stops k6 when standard input has ended and one time-out has passed, leaves a seal.
+Main of k6's collector: ``python -m chaosfw.processes.k6 <orders.json>``. Runs k6 until its standard input ends, and leaves a seal.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
-import select
 import signal
-import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from chaosfw.load.book import Book, seal
-from chaosfw.load.health import Vitals
-from chaosfw.load.k6.program import ending, version
-from chaosfw.load.k6.stream import Stream
-from chaosfw.load.orders import Orders, Ready
-from chaosfw.model.load import Generator
-from chaosfw.model.struct import encode
-from chaosfw.timing import SYSTEM, nanoseconds
-
-_PDEATHSIG = 1
-STOP = 2.0
-"""Seconds that k6 may take to end after its signal."""
-MOST_LOGGED = 256_000
-"""Bytes of k6's own words that are kept."""
-TICK = 0.025
-"""Seconds between two writes to disk."""
-
-
-class Collector:
-    """One run of k6, from its first point to the seal."""
-
-    def __init__(self, orders: Orders) -> None:
-        self._orders, self._out = orders, Path(orders.out)
-        self._pipe, theirs = os.pipe()
-        words = [word.replace("{stream}", str(theirs)) for word in orders.command]
-        with open(os.devnull, "rb") as nothing:
-            self._k6 = subprocess.Popen(words, stdin=nothing, stdout=2, stderr=subprocess.PIPE, pass_fds=[theirs], preexec_fn=_die_with_us)
-        os.close(theirs)
-        assert self._k6.stderr is not None
-        self._log, self._logged = self._k6.stderr.fileno(), 0
-        os.set_blocking(self._pipe, False)
-        self._vitals = Vitals(SYSTEM, on=SYSTEM.monotonic_ns(), cpu=_used(self._k6.pid))
-        self._book = Book(self._out / "samples.bin")
-        self._stream = Stream(load=orders.load, book=self._book, vitals=self._vitals, clock=SYSTEM, planned=orders.load.script is None)
-        self._rest = b""
-        self._told = self._said = False
-        self._off = 0
-
-    def run(self) -> None:
-        """Until k6 has ended and everything that it wrote is read."""
-        stdin, waiting, ended, deadline = sys.stdin.fileno(), True, False, 0
-        while not ended:
-            now = SYSTEM.monotonic_ns()
-            if deadline and now >= deadline:
-                deadline = self._press(now)
-            ready = select.select([self._pipe, *([self._log] if self._log else []), *([stdin] if waiting else [])], [], [], TICK)[0]
-            if self._log in ready:
-                self._pass_on()
-            if stdin in ready and not os.read(stdin, 1):
-                waiting, self._off = False, SYSTEM.monotonic_ns()
-                deadline = self._off + nanoseconds(self._orders.load.timeout)
-            ended = self._pipe in ready and self._read()
-            self._look()
-        self._finish(self._k6.wait())
-
-    def _press(self, now: int) -> int:
-        """The load has drained for one time-out: now k6 is told to stop, and if it does not, made to."""
-        self._k6.send_signal(signal.SIGKILL if self._told else signal.SIGINT)
-        self._told = True
-        return now + nanoseconds(STOP)
-
-    def _read(self) -> bool:
-        """Whether that was the end."""
-        piece = os.read(self._pipe, 1 << 20)
-        *lines, self._rest = (self._rest + piece).split(b"\n")
-        for line in lines:
-            self._stream.feed(line)
-        return not piece
-
-    def _pass_on(self) -> None:
-        """What k6 says, to our log, as long as that is not too much: it has a line for each request that failed."""
-        piece = os.read(self._log, 1 << 16)
-        if not piece:
-            self._log = 0
-        elif self._logged < MOST_LOGGED or b"level=error" in piece:
-            self._logged += len(piece)
-            os.write(2, piece)
-
-    def _look(self) -> None:
-        now = SYSTEM.monotonic_ns()
-        if now >= self._vitals.next_look or not self._stream.on:
-            self._stream.anchor()
-        if now >= self._vitals.next_look:
-            self._vitals.look(now)
-        self._book.flush()
-        if self._stream.on and not self._said:
-            self._say()
-
-    def _say(self) -> None:
-        self._said = True
-        generator = Generator(
-            name="k6",
-            version=".".join(str(one) for one in version(self._orders.command[0])),
-            model=self._orders.model,
-            schedule="listed",
-            on=self._stream.on,
-            pid=os.getpid(),
-            blind=() if self._orders.load.script is None else (_WAITING,),
-        )
-        os.write(1, encode(Ready(generator=generator)) + b"\n")
-
-    def _finish(self, code: int) -> None:
-        self._stream.close()
-        if self._constant():
-            for vu, at in self._stream.last.items():
-                if self._off and at < self._off:
-                    self._stream.abort(vu)
-        said = [
-            f"check {name!r}: {one.failed:,} of {one.asked:,} failed" if one.failed else f"check {name!r}: all {one.asked:,} passed"
-            for name, one in self._stream.checks.items()
-        ]
-        if self._stream.dropped:
-            said.append(f"{self._stream.dropped:,} iterations dropped: there was no VU for them")
-        if code == 99:
-            said.append("a threshold of the script was crossed")
-        seal(
-            self._book,
-            self._out,
-            vitals=self._vitals,
-            off=self._off or SYSTEM.monotonic_ns(),
-            due=self._book.count,
-            ended="" if self._told else ending(code),
-            said=tuple(said[:20]),
-        )
-
-    def _constant(self) -> bool:
-        """Every VU works to the end: one that is silent waits for something."""
-        return bool(self._orders.load.script and self._orders.load.script.users)
-
-
-_WAITING = "k6 says nothing of requests that still wait when it is stopped: the script's own time-out has to be no longer than the load's"
+from chaosfw.load.k6.collecting import Collector
+from chaosfw.load.orders import Orders
 
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's to answer: it heals first
-    Collector(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Orders)).run()
-
-
-def _die_with_us() -> None:
-    """In k6, before it is k6: it answers our signals again, and ends with this process whatever ends that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
-
-
-def _used(pid: int) -> Callable[[], float]:
-    """Seconds of a core that k6 used, as a share of all cores that it may use."""
-    cores, ticks = len(os.sched_getaffinity(0)), os.sysconf("SC_CLK_TCK")
-
-    def used() -> float:
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return 0.0
-        return (int(fields[11]) + int(fields[12])) / ticks / cores
-
-    return used
+    Collector(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Orders), stdin=sys.stdin.fileno()).run()
 
 
 if __name__ == "__main__":

@@ -472,7 +472,7 @@ def _load(record: Record) -> Section | None:
     facts.append(Fact(name="Resolution", value=figures.seconds(load.resolution), note="the shortest total outage that this load can see"))
     if load.corrected is not None:
         seen = total.good / total.intended if total.intended else 0.0
-        value = f"{figures.share(load.corrected)} instead of {figures.share(seen)}"
+        value = f"{figures.shares(*load.corrected)} instead of {figures.share(seen)}"
         note = "with the requests that its users would have sent at the baseline's pace; never judged"
         facts.append(Fact(name="Good, corrected for the loop", value=value, note=note))
     if load.success_gap is not None:

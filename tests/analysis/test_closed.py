@@ -39,13 +39,15 @@ def test_a_hang_costs_what_it_would_have_cost_people() -> None:
     as_sent = float((grade == 0).mean())
     assert found.rate == pytest.approx(200.0, rel=0.01)
     assert as_sent > 0.97
-    assert corrected(found, grade=grade) == pytest.approx(0.8, abs=0.02)
+    low, high = corrected(found, grade=grade) or (0.0, 0.0)
+    assert low == pytest.approx(0.8, abs=0.01)
+    assert low < high < 0.9
 
 
 def test_a_loop_that_kept_its_pace_needs_no_correction() -> None:
     found = read(paced(users=20, pace=0.1, seconds=10.0), seconds=10.0)
 
-    assert corrected(found, grade=grades(found, limit=None)) == pytest.approx(1.0)
+    assert corrected(found, grade=grades(found, limit=None)) == pytest.approx((1.0, 1.0))
 
 
 def test_nothing_sent_is_nothing_known() -> None:

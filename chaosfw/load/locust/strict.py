@@ -1,0 +1,59 @@
+"""
+Makes Locust's clients tell of every attempt: no request waits for ever, and none is sent again in secret.
+
+Runs in the child ``python -m chaosfw.processes.locust`` only, before the locustfile is imported. The file itself is not touched; what it
+says of time-outs and retries holds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gevent.monkey
+from geventhttpclient.connectionpool import ConnectionPool
+from locust.clients import HttpSession
+from locust.contrib.fasthttp import FastHttpUser
+
+_POLL = gevent.monkey.get_original("select", "poll")
+_READABLE = 1
+"""POLLIN."""
+
+
+def patient(timeout: float) -> None:
+    """Requests without a time-out of their own get ``timeout`` seconds: with none, or a minute, an outage hides in users that wait."""
+    FastHttpUser.network_timeout = FastHttpUser.connection_timeout = timeout
+    request = HttpSession.request
+
+    def timed(session: Any, *positional: Any, **named: Any) -> Any:
+        named.setdefault("timeout", timeout)
+        return request(session, *positional, **named)
+
+    HttpSession.request = timed
+
+
+def once() -> None:
+    """
+    FastHttpUser's client sends a request again, up to eleven times, when its connection is reset or closed, and reports only the last
+    answer: an outage of 20 ms is never seen. Here it is sent once; a kept connection that the server has closed meanwhile is not used.
+    """
+    FastHttpUser.max_retries = 0
+    begin, get = ConnectionPool.__init__, ConnectionPool.get_socket
+
+    def __init__(pool: Any, *positional: Any, **named: Any) -> None:
+        begin(pool, *positional, **named)
+        pool.size = -1  # read for nothing but the number of attempts, which is one more
+
+    def get_socket(pool: Any) -> Any:
+        while _is_closed(sock := get(pool)):
+            pool.release_socket(sock)
+        return sock
+
+    ConnectionPool.__init__ = __init__
+    ConnectionPool.get_socket = get_socket
+
+
+def _is_closed(sock: Any) -> bool:
+    """Something to read before anything was asked: the end of the connection."""
+    poll = _POLL()
+    poll.register(sock.fileno(), _READABLE)
+    return bool(poll.poll(0))
