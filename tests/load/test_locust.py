@@ -161,6 +161,26 @@ def test_a_task_that_asks_for_nothing_leaves_its_arrival_unknown(tmp_path: Path,
     assert {Outcome(row.outcome) for row in rows(run)} == {Outcome.aborted}
 
 
+@pytest.mark.parametrize("kind", ["HttpUser", "FastHttpUser"])
+def test_a_request_that_is_cut_at_the_end_is_unknown_and_not_forgotten(tmp_path: Path, server: Server, kind: str) -> None:
+    """The file lets it wait for a minute, and we were told half a second."""
+    slow = "class User(HttpUser):\n    network_timeout = 60.0" if kind == "FastHttpUser" else "class User(HttpUser):"
+    ask = 'self.client.get("/hang")' if kind == "FastHttpUser" else 'self.client.get("/hang", timeout=60)'
+    text = SIMPLE.format(path="/ok").replace("class User(HttpUser):", slow).replace("HttpUser", kind)
+    run = start(tmp_path, text + f"        if self.environment.runner.user_count == 2:\n            {ask}\n", url=server.url, users=2)
+    try:
+        wait_for(run, 2)
+        while ("/hang" not in [path for _, path in server.lines()]) and run.alive():
+            pass
+        seal = ended(run)
+    finally:
+        run.kill()
+
+    cut = [row for row in rows(run) if row.outcome == Outcome.aborted]
+    assert 1 <= len(cut) <= 2
+    assert all(run.generator.on <= row.n < seal.off for row in cut)
+
+
 def test_exceptions_of_the_file_are_told(tmp_path: Path, server: Server) -> None:
     broken = SIMPLE.format(path="/ok") + '        raise ValueError("no such shoe")\n'
     run = start(tmp_path, broken, url=server.url, users=1)

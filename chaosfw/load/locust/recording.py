@@ -42,6 +42,7 @@ class Recording:
         self._marker = load.marker
         self.book = Book(out / "samples.bin")
         self.arrivals: dict[Any, Arrival] = {}
+        self._flying: dict[object, tuple[int, Arrival | None]] = {}
         self.errors: dict[str, int] = {}
         self.on = clock.monotonic_ns()
         self.off = 0
@@ -73,6 +74,21 @@ class Recording:
             reused=True,  # which connection it went over, Locust does not tell
             received=int(told.get("response_length") or 0),
         )
+
+    def begun(self) -> object:
+        """A request leaves; what it gives has to be given back when it is over."""
+        mine = object()
+        self._flying[mine] = (self._clock.monotonic_ns(), self.arrivals.get(gevent.getcurrent()))
+        return mine
+
+    def ended(self, mine: object) -> None:
+        self._flying.pop(mine, None)
+
+    def cut(self) -> None:
+        """At the end: requests whose users were killed while they waited. Nobody will say what became of them."""
+        for sent, arrival in self._flying.values():
+            if arrival is None or arrival.taken:  # else it is told of as an arrival
+                self._unsent(sent, Outcome.aborted)
 
     def failed(self, exception: BaseException | None = None, **told: Any) -> None:
         """Locust's ``user_error`` event: the user's own code raised."""

@@ -16,6 +16,7 @@ import locust
 from locust.contrib.fasthttp import FastHttpUser
 
 from chaosfw.load.book import seal
+from chaosfw.load.locust import strict
 from chaosfw.load.locust.driver import spawn_rate, users
 from chaosfw.load.locust.pacing import Pacing
 from chaosfw.load.locust.recording import Recording
@@ -48,6 +49,7 @@ class Running:
         self._environment: Any = None
         if self._pacing is not None:
             self._pacing.install()
+        strict.watched(self._recording.begun, self._recording.ended)
         events = locust.events
         events.init.add_listener(self._init)
         events.request.add_listener(self._recording.request)
@@ -59,6 +61,7 @@ class Running:
         told = bool(self._recording.off)
         off = self._recording.off or SYSTEM.monotonic_ns()
         self._recording.vitals.look(SYSTEM.monotonic_ns())
+        self._recording.cut()
         seal(
             self._recording.book,
             self._out,
