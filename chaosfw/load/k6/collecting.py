@@ -83,9 +83,12 @@ class Collector:
     def _read(self) -> bool:
         """Whether that was the end."""
         piece = os.read(self._pipe, 1 << 20)
-        *lines, self._rest = (self._rest + piece).split(b"\n")
-        for line in lines:
-            self._stream.feed(line)
+        lines, newline, rest = piece.rpartition(b"\n")
+        if newline:
+            self._stream.feed(self._rest + lines)
+            self._rest = rest
+        else:
+            self._rest += piece
         return not piece
 
     def _pass_on(self) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 from chaosfw.errors import ChaosfwError
 from chaosfw.load.child import START_WITHIN, ChildRun, start
 from chaosfw.load.k6 import program
-from chaosfw.load.k6.script import TAGS, written
+from chaosfw.load.k6.script import written
 from chaosfw.load.orders import Orders
 from chaosfw.model.load import Endpoint, Load, Script
 
@@ -49,13 +49,15 @@ class K6Driver:
         binary = program.find(self._wanted)
         long, stream = max(seconds * SPARE, seconds + LEAST), "/dev/fd/{stream}"
         model: Literal["open", "closed"] = "open"
+        tags: tuple[str, ...] = ()
         if load.script is None:
             script = Script(file=str(out.resolve() / "load.js"))
             Path(script.file).write_text(written(load, url=at.url, seconds=long))
         else:
             script = load.script
             file = str(self._root / script.file)
-            model = "open" if program.declared(binary, file, env=_env(script, at)).open and not script.users else "closed"
+            declared = program.declared(binary, file, env=_env(script, at))
+            model, tags = "open" if declared.open and not script.users else "closed", declared.tags
         words = program.command(
             binary,
             str(self._root / script.file),
@@ -63,7 +65,7 @@ class K6Driver:
             env=_env(script, at),
             vus=script.users,
             seconds=long,
-            tags=TAGS if load.script is None else program.TAGS,
+            tags=(*program.TAGS, *tags),
         )
         return start(
             self.name,

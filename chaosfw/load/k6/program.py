@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,8 @@ from chaosfw.errors import DriverError, UsageError
 ASK = 20.0
 """Seconds for a version or an inspection."""
 
-TAGS = (
-    "proto", "subproto", "status", "method", "url", "name", "group", "check", "error", "error_code", "tls_version", "scenario", "service",
-    "expected_response", "vu",
-)  # fmt: skip
-"""k6's default system tags, which a script's own thresholds may need, and the VU."""
+TAGS = ("status", "error_code", "error", "scenario", "expected_response", "check", "vu")
+"""System tags that the collector reads. Those that a script's thresholds name come on top; each other would be bytes for every point."""
 
 HOW_TO_GET = "https://grafana.com/docs/k6/latest/set-up/install-k6/, or k6 = 'path/to/k6' in [tool.chaosfw], or CHAOSFW_K6"
 
@@ -62,6 +59,8 @@ class Declared:
     rate: float = 0.0
     vus: int = 0
     """VUs that are there before they are needed, of the scenarios with arrivals."""
+    tags: tuple[str, ...] = ()
+    """Named in its thresholds: ``http_req_duration{name:front}``."""
     only_vus: bool = field(default=False)
     """It declares ``vus`` or nothing: whoever runs it may say how many, and for how long."""
 
@@ -99,10 +98,12 @@ def declared(binary: str, file: str, *, env: Mapping[str, str]) -> Declared:
     told = _ask([binary, "inspect", *flags(env), file])
     options: dict[str, Any] = json.loads(told[told.index("{") :])
     scenarios: dict[str, Any] = options.get("scenarios") or {}
+    tags = tuple(sorted({tag for name in options.get("thresholds") or () for tag in re.findall(r"[{,]\s*(\w+)\s*:", name)}))
     if not scenarios:
-        return _plain(options)
+        return replace(_plain(options), tags=tags)
     arrivals = [one for one in scenarios.values() if one.get("executor") in ARRIVALS]
     return Declared(
+        tags=tags,
         executors=tuple(str(one.get("executor")) for one in scenarios.values()),
         seconds=max(_lasts(one) for one in scenarios.values()),
         rate=sum(_rate(one) for one in arrivals),

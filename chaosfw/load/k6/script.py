@@ -12,9 +12,6 @@ import math
 from chaosfw.model.load import NUMBER as HEADER
 from chaosfw.model.load import Load
 
-TAGS = ("status", "error_code", "error", "scenario", "expected_response", "vu")
-"""System tags that the collector reads; each other would be bytes for every point."""
-
 BEGAN = "chaosfw_began"
 """Metric whose points all say when the schedule began, ms by the wall."""
 

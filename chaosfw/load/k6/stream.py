@@ -8,11 +8,12 @@ right here.
 
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+
+import msgspec
 
 from chaosfw.load.book import Book
 from chaosfw.load.health import Vitals
@@ -23,8 +24,30 @@ from chaosfw.timing import NANOSECONDS, Clock, nanoseconds
 STEPPED = 5_000_000
 """A wall clock that moved more than 5 ms against the monotonic one was set by somebody: what it stamps is not known then."""
 
+_WANTED = re.compile(
+    rb'\{"metric":"(http_req_(?:duration|blocked|connecting|failed)|dropped_iterations|checks|%s)","type":"Point"[^\n]*' % BEGAN.encode()
+)
+"""Begins with what only a line begins with, so that it is looked for fast."""
 _OURS = (b"too many open files", b"cannot assign requested address", b"no buffer space")
 """In k6's words for an error: this machine had no descriptor, port or buffer."""
+
+
+class Point(msgspec.Struct):
+    """What k6 tells of one metric at one instant."""
+
+    time: str
+    value: float
+    tags: dict[str, str] | None = None
+    metadata: dict[str, str] = {}
+
+
+class Line(msgspec.Struct):
+    """A line with a point."""
+
+    data: Point
+
+
+_LINE = msgspec.json.Decoder(Line)
 
 
 @dataclass(slots=True)
@@ -74,25 +97,24 @@ class Stream:
             self.vitals.sent(now, late=abs(offset - self._offset))
         self._offset = offset
 
-    def feed(self, line: bytes) -> None:
-        """One line of ``--out json``."""
-        if not line.startswith(b'{"metric":"'):
-            return
-        metric = line[11 : line.index(b'"', 11)]
-        if metric == b"http_req_duration":
-            self._begin(_data(line))
-        elif metric == b"http_req_blocked" and self._open is not None:
-            self._open.took += _value(line)  # until it had a connection: of a new one, connecting and TLS are parts of it
-        elif metric == b"http_req_connecting" and self._open is not None:
-            self._open.connecting = _value(line)
-        elif metric == b"http_req_failed":
-            self._failed(line)
-        elif metric == b"dropped_iterations":
-            self._drop(_data(line))
-        elif metric == b"checks":
-            self._check(_data(line))
-        elif metric == BEGAN.encode():
-            self.on = int(float(_data(line)["value"]) * 1e6) - self._offset
+    def feed(self, lines: bytes) -> None:
+        """Whole lines of ``--out json``. Of the thirteen points of a request four are looked at."""
+        for match in _WANTED.finditer(lines):
+            metric, line = match[1], match[0]
+            if metric == b"http_req_duration":
+                self._begin(_point(line))
+            elif metric == b"http_req_failed":
+                self._failed(line)
+            elif metric == b"http_req_blocked" and self._open is not None:
+                self._open.took += _value(line)  # until it had a connection: of a new one, connecting and TLS are parts of it
+            elif metric == b"http_req_connecting" and self._open is not None:
+                self._open.connecting = _value(line)
+            elif metric == b"dropped_iterations":
+                self._drop(_point(line))
+            elif metric == b"checks":
+                self._check(_point(line))
+            elif metric == BEGAN.encode():
+                self.on = int(_point(line).value * 1e6) - self._offset
 
     def close(self) -> None:
         """The last request."""
@@ -104,11 +126,9 @@ class Stream:
         """A VU that was still waiting when k6 was stopped: of what it asked, nobody will ever say what became."""
         self.book.write(self.last[vu], sent=0, end=0, outcome=Outcome.aborted, status=0, marker=None, reused=True, received=0)
 
-    def _begin(self, data: dict[str, Any]) -> None:
+    def _begin(self, point: Point) -> None:
         self.close()
-        end = _wall(data["time"]) - self._offset
-        vu = str(data.get("metadata", {}).get("vu", ""))
-        self._open = Request(end=end, took=float(data["value"]), tags=data["tags"], vu=vu)
+        self._open = Request(end=_wall(point.time) - self._offset, took=point.value, tags=point.tags or {}, vu=point.metadata.get("vu", ""))
 
     def _failed(self, line: bytes) -> None:
         if self._open is not None:
@@ -145,18 +165,18 @@ class Stream:
         self.vitals.sent(due, late=late)
         return min(due, sent)
 
-    def _drop(self, data: dict[str, Any]) -> None:
-        at = _wall(data["time"]) - self._offset
-        for _ in range(int(data["value"])):
+    def _drop(self, point: Point) -> None:
+        at = _wall(point.time) - self._offset
+        for _ in range(int(point.value)):
             self._drops.append(at)
             self.dropped += 1
             self.vitals.dropped(at)
             self.book.write(at, sent=0, end=0, outcome=Outcome.dropped, status=0, marker=None, reused=True, received=0)
 
-    def _check(self, data: dict[str, Any]) -> None:
-        checked = self.checks.setdefault(str(data["tags"].get("check", "")), Checked())
+    def _check(self, point: Point) -> None:
+        checked = self.checks.setdefault((point.tags or {}).get("check", ""), Checked())
         checked.asked += 1
-        checked.failed += not data["value"]
+        checked.failed += not point.value
 
 
 def outcome_of(one: Request) -> Outcome:
@@ -180,9 +200,8 @@ def outcome_of(one: Request) -> Outcome:
     return Outcome.tls if 1300 <= code < 1400 else Outcome.reset
 
 
-def _data(line: bytes) -> dict[str, Any]:
-    found = json.loads(line)["data"]
-    return found if isinstance(found, dict) and "time" in found else {"time": "1970-01-01T00:00:00Z", "value": 0, "tags": {}}
+def _point(line: bytes) -> Point:
+    return _LINE.decode(line).data
 
 
 def _value(line: bytes) -> float:
