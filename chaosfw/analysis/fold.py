@@ -16,9 +16,10 @@ import numpy as np
 
 from chaosfw.analysis import budget, evidence, objectives, outages, pages, recovery, windows
 from chaosfw.analysis.closed import corrected
-from chaosfw.analysis.samples import MISSING, UNKNOWN, Bools, Bytes, Ints, Series, grades, raw, series, silence
+from chaosfw.analysis.samples import MISSING, UNKNOWN, Bools, Bytes, Series, grades, series, silence
 from chaosfw.analysis.segments import segments
 from chaosfw.analysis.story import Story, read
+from chaosfw.analysis.windows import Indices
 from chaosfw.model.event import (
     AnyEvent,
     Audited,
@@ -55,7 +56,7 @@ def fold(events: Sequence[AnyEvent], samples: bytes | memoryview | Path = b"", *
     record = _told(story, opened, sealed=_ends_with_seal(events) if sealed is None else sealed)
     if story.load_on is None or opened.plan.experiment.load is None:
         return _without_load(record, story)
-    return _with_load(record, story, data=raw(samples))
+    return _with_load(record, story, data=samples)
 
 
 def _told(story: Story, opened: RunOpened, *, sealed: bool) -> Record:
@@ -120,7 +121,7 @@ def _without_load(record: Record, story: Story) -> Record:
     )
 
 
-def _with_load(record: Record, story: Story, *, data: bytes | memoryview) -> Record:
+def _with_load(record: Record, story: Story, *, data: bytes | memoryview | Path) -> Record:
     experiment = _experiment(story)
     load, began, stop = experiment.load, story.last(LoadBegan), story.last(LoadEnded)
     assert load is not None
@@ -204,7 +205,7 @@ def _outages(record: Record, story: Story, *, column: Series, grade: Bytes, name
     return certain, reading(unknown_is_bad=True) if doubt else certain
 
 
-def _objectives(story: Story, *, column: Series, index: Ints, baseline: Bools) -> tuple[ObjectiveLine, ...]:
+def _objectives(story: Story, *, column: Series, index: Indices, baseline: Bools) -> tuple[ObjectiveLine, ...]:
     claimed = _experiment(story).during_fault
     if story.fault_call is None or not claimed:
         return ()
@@ -216,7 +217,7 @@ def _objectives(story: Story, *, column: Series, index: Ints, baseline: Bools) -
     )
 
 
-def _price(story: Story, *, column: Series, index: Ints) -> Price | None:
+def _price(story: Story, *, column: Series, index: Indices) -> Price | None:
     experiment, plan = _experiment(story), story.plan
     if experiment.slo is None or story.fault_call is None or plan is None:
         return None
@@ -239,20 +240,20 @@ def _downtime(story: Story, *, column: Series, grade: Bytes) -> tuple[float, flo
     return windows.downtime(column, grade=grade, begin=story.fault_call, target=slo.availability)
 
 
-def _in_fault(column: Series, story: Story, *, index: Ints) -> Bools:
+def _in_fault(column: Series, story: Story, *, index: Indices) -> Bools:
     """Due in [F_call, the fault's end), and those that were in flight at F_call."""
     assert story.fault_call is not None
     end = story.fault_end if story.fault_end is not None else story.ended
     return windows.within(column.due, begin=story.fault_call, end=end) | _straddling(column, story, index=index)
 
 
-def _straddling(column: Series, story: Story, *, index: Ints) -> Bools:
+def _straddling(column: Series, story: Story, *, index: Indices) -> Bools:
     inject = next((number for number, one in enumerate(story.phases) if one.phase is Phase.inject), -2)
     found: Bools = (index == inject) & (column.due < (story.fault_call or 0))
     return found
 
 
-def _in_baseline(index: Ints, story: Story) -> Bools:
+def _in_baseline(index: Indices, story: Story) -> Bools:
     number = next((number for number, one in enumerate(story.phases) if one.phase is Phase.baseline), -2)
     found: Bools = index == number
     return found

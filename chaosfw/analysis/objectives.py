@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from chaosfw.analysis.samples import BAD, GOOD, MISSING, Bools, Bytes, Series, grades
+from chaosfw.analysis.samples import BAD, MISSING, UNKNOWN, Bools, Bytes, Series, grades
 from chaosfw.model.load import Outcome
 from chaosfw.model.record import Counts, ObjectiveLine
 from chaosfw.model.slo import Objective
@@ -49,16 +49,16 @@ def decide(counts: Counts, *, target: float) -> Truth:
 def count(series: Series, *, grade: Bytes, mask: Bools, limit: float | None) -> Counts:
     """Requests under ``mask`` by grade and by outcome; ``limit`` says what ``slow`` means."""
     chosen = grade[mask]
-    per_grade = np.bincount(chosen, minlength=3)
-    outcomes = np.bincount(series.outcome[mask])
-    slow = int(np.count_nonzero((chosen == BAD) & (series.outcome[mask] == Outcome.ok))) if limit is not None else 0
+    outcome = series.outcome[mask]
+    bad, unknown = int(np.count_nonzero(chosen == BAD)), int(np.count_nonzero(chosen == UNKNOWN))
+    slow = int(np.count_nonzero((chosen == BAD) & (outcome == Outcome.ok))) if limit is not None else 0
     return Counts(
         intended=len(chosen),
-        good=int(per_grade[GOOD]),
-        bad=int(per_grade[BAD]),
-        unknown=int(per_grade[2]),
+        good=len(chosen) - bad - unknown,
+        bad=bad,
+        unknown=unknown,
         slow=slow,
-        by={_NAMES[code]: amount for code, amount in enumerate(outcomes.tolist()) if amount},
+        by={name: amount for code, name in sorted(_NAMES.items()) if (amount := int(np.count_nonzero(outcome == code)))},
     )
 
 

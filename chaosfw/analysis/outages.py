@@ -6,15 +6,20 @@ Called twice by :mod:`chaosfw.analysis.fold`: unknowns once as good (what certai
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from chaosfw.analysis.samples import BAD, GOOD, UNKNOWN, Bools, Bytes, Ints, Series
+from chaosfw.analysis.samples import BAD, GOOD, PIECE, UNKNOWN, Bools, Bytes, Ints, Series
 from chaosfw.model.record import Outage, Round, Span
 from chaosfw.timing import NANOSECONDS, nanoseconds
+
+Places = npt.NDArray[np.int32]
+"""Which requests, of no more than two thousand million."""
 
 ONSETS = ((3, 10), (5, 100))
 """So many bad among so many consecutive intended requests begin an outage."""
@@ -33,11 +38,11 @@ def of_load(series: Series, *, grade: Bytes, begin: int, stable_for: float, unkn
     skip = int(np.searchsorted(series.due, begin))
     grade = grade[skip:]
     bad = (grade == BAD) | (grade == UNKNOWN) if unknown_is_bad else grade == BAD
-    hits = np.flatnonzero(_in_onset(bad))
+    hits = _in_onset(bad)
     if not len(hits):
         return ()
     due, end = series.due[skip:], series.known_end[skip:]
-    good = np.flatnonzero(grade == GOOD)
+    good = _places(grade == GOOD)
     back = _following(good, hits, none=len(grade))
     need = stable_count(stable_for=stable_for, rate=series.rate)
     gaps = hits[1:] - back[:-1]
@@ -84,34 +89,42 @@ def of_hypothesis(rounds: Sequence[Round], *, stable_for: float, unknown_is_bad:
     return tuple(found)
 
 
-def _in_onset(bad: Bools) -> Bools:
-    """The bad ones that belong to a window dense enough to be an onset."""
-    total = np.concatenate(([0], np.cumsum(bad)))
-    size = len(bad)
-    edges = np.zeros(size + 1, np.int64)
+def _in_onset(bad: Bools) -> Ints:
+    """Where the bad ones are that belong to an onset: so many in a row of them are no further apart than it is wide."""
+    found: Ints = np.flatnonzero(bad)
+    dense = np.zeros(len(found), np.bool_)
     for least, width in ONSETS:
-        width = min(width, size)
-        ends = np.flatnonzero(total[width:] - total[: size + 1 - width] >= least)
-        np.add.at(edges, ends, 1)
-        np.add.at(edges, ends + width, -1)
-    return bad & (np.cumsum(edges[:-1]) > 0)
+        together = found[least - 1 :] - found[: max(0, len(found) - least + 1)] < width
+        for shift in range(least):
+            dense[shift : shift + len(together)] |= together
+    return found[dense]
 
 
-def _following(good: Ints, hits: Ints, *, none: int) -> Ints:
+def _places(which: Bools) -> Places:
+    """Where they are, half as wide as numpy says it."""
+    found = np.empty(np.count_nonzero(which), np.int32)
+    filled = 0
+    for at in range(0, len(which), PIECE):
+        here = np.flatnonzero(which[at : at + PIECE])
+        found[filled : filled + len(here)] = here + at
+        filled += len(here)
+    return found
+
+
+def _following(good: Places, hits: Ints, *, none: int) -> Ints:
     """For each hit, the first good one after it."""
     if not len(good):
         return np.full(len(hits), none, np.int64)
-    place = np.searchsorted(good, hits, side="right")
+    place = np.searchsorted(good, hits.astype(np.int32), side="right")  # of the same kind: another would be a copy of all
     return np.where(place < len(good), good[np.minimum(place, len(good) - 1)], none)
 
 
-def _outage(*, hits: Ints, good: Ints, due: Ints, end: Ints, bad: Bools, need: int, name: str, relapses: int) -> Outage:
+def _outage(*, hits: Ints, good: Places, due: Ints, end: Ints, bad: Bools, need: int, name: str, relapses: int) -> Outage:
     first, last = int(hits[0]), int(hits[-1])
-    before = int(np.searchsorted(good, first)) - 1
-    after = int(np.searchsorted(good, last))
+    before, after = bisect.bisect_left(good, first) - 1, bisect.bisect_left(good, last)
     closing: Span | None = None
     if after < len(good) and len(due) - int(good[after]) >= need:
-        run = good[after : int(np.searchsorted(good, good[after] + need))]
+        run = good[after : bisect.bisect_left(good, int(good[after]) + need)]
         closing = Span(first=int(due[last]), last=int(end[run].min()))
     return Outage(
         what=name,

@@ -56,11 +56,18 @@ def threshold(slo: SLO, rule: BurnRule) -> float:
 
 def _curves(series: Series, *, grade: Bytes) -> Curves:
     step = max(STEP, float(series.due[-1] - series.on) / NANOSECONDS / COARSEST)
-    place = ((series.due - series.on) / (step * NANOSECONDS)).astype(np.int64)
-    table = np.bincount(place * 3 + grade, minlength=(int(place[-1]) + 1) * 3).reshape(-1, 3)
-    counts = np.concatenate((np.zeros((1, 3)), np.cumsum(table, axis=0, dtype=np.float64)))
-    certain = counts[:, BAD]
-    return Curves(step=step, rate=series.rate, total=counts.sum(axis=1), certain=certain, possible=certain + counts[:, UNKNOWN])
+    steps = int((series.due[-1] - series.on) / (step * NANOSECONDS)) + 1
+    places = np.searchsorted(series.due, series.on + np.ceil(np.arange(steps + 1) * (step * NANOSECONDS)).astype(np.int64))
+    places[-1] = len(series.due)
+    certain, unknown = (_until(grade == which, places) for which in (BAD, UNKNOWN))
+    return Curves(step=step, rate=series.rate, total=places.astype(np.float64), certain=certain, possible=certain + unknown)
+
+
+def _until(which: Bools, places: npt.NDArray[np.int64]) -> Floats:
+    """How many of them come before each place."""
+    total = np.zeros(len(which) + 1, np.int32)
+    np.cumsum(which, out=total[1:])
+    return total[places].astype(np.float64)
 
 
 def _due(curves: Curves, *, slo: SLO, rule: BurnRule, offset: float) -> PageDue:

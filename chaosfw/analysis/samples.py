@@ -8,7 +8,8 @@ Called by :mod:`chaosfw.analysis.fold`. It grades requests good, bad or unknown;
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -52,11 +53,20 @@ _LAYOUT = np.dtype(
 assert _LAYOUT.itemsize == SAMPLE.size
 
 Rows = npt.NDArray[np.void]
+Columns = tuple[Ints, Ints, Ints, Bytes, npt.NDArray[np.uint16], Bools]
+"""due, sent, end, outcome, marker, reused."""
+
+PIECE = 1 << 19
+"""Samples of a file that are in memory at once, beside their columns."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """All intended requests of one load, in order. ``end`` and ``sent`` are 0 where there is no sample."""
+    """
+    All intended requests of one load, in order. ``sent`` is 0 where there is no sample; ``known_end`` is then the latest that it could have
+    ended. Ten million of them have to fit into a small machine: columns are as narrow as they can be, and what looks at all of them
+    makes no copies that it does not need.
+    """
 
     on: int
     rate: float
@@ -64,18 +74,12 @@ class Series:
     timeout: float
     due: Ints
     sent: Ints
-    end: Ints
+    known_end: Ints
     outcome: Bytes
     marker: npt.NDArray[np.uint16]
     reused: Bools
     tainted: Bools
     broken: str
-
-    @cached_property
-    def known_end(self) -> Ints:
-        """The end of each request; where there is none, the latest that it could have been."""
-        latest: Ints = self.due + round(self.timeout * NANOSECONDS)
-        return np.where(self.end > 0, self.end, latest)
 
     @cached_property
     def unknown(self) -> Bools:
@@ -90,15 +94,18 @@ class Series:
         return {}
 
 
-def raw(samples: bytes | memoryview | Path) -> bytes | memoryview:
-    """The bytes of a sample file; a file that is not there has none."""
+def pieces(samples: bytes | memoryview | Path) -> Iterator[bytes | memoryview]:
+    """The bytes of a sample file, at most PIECE samples at once; a file that is not there has none."""
+    size = PIECE * SAMPLE.size
     if not isinstance(samples, Path):
-        return samples
-    return samples.read_bytes() if samples.exists() else b""
+        yield from (samples[at : at + size] for at in range(0, len(samples), size))
+    elif samples.exists():
+        with samples.open("rb") as file:
+            yield from iter(lambda: file.read(size), b"")
 
 
 def series(
-    data: bytes | memoryview,
+    data: bytes | memoryview | Path,
     *,
     load: Load,
     generator: Generator,
@@ -111,72 +118,86 @@ def series(
     Lays the samples out by request number, or as they are listed. ``off`` and the rate say how many there should be; ``slept`` are
     instants at which the machine woke from suspend; ``calm`` is the baseline, from which a listed load's rate is read.
     """
-    rows = np.frombuffer(data, dtype=_LAYOUT, count=len(data) // SAMPLE.size)
-    if generator.schedule == "listed":
-        return _listed(rows, data, load=load, on=generator.on, off=off, seal=seal, slept=slept, calm=calm)
-    return _planned(rows, data, load=load, on=generator.on, off=off, seal=seal, slept=slept)
-
-
-def _planned(rows: Rows, data: bytes | memoryview, *, load: Load, on: int, off: int, seal: Seal | None, slept: tuple[int, ...]) -> Series:
-    whole = len(rows)
-    count = due_until(off, on=on, rate=load.rate)
-    if seal is not None and seal.due == count + 1:
-        count = seal.due  # both round the instant of the last one; the request was sent
-    number = rows["n"]
-    inside = (number >= 0) & (number < count)
-    if not inside.all():
-        rows, number = rows[inside], number[inside]
-    due = np.rint(on + np.arange(count) * (NANOSECONDS / load.rate)).astype(np.int64)
-    sent, end = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    outcome = np.full(count, MISSING, np.uint8)
-    marker = np.full(count, NO_MARKER, np.uint16)
-    reused = np.zeros(count, np.bool_)
-    sent[number], end[number], outcome[number], marker[number] = rows["sent"], rows["end"], rows["outcome"], rows["marker"]
-    reused[number] = (rows["flags"] & 1) > 0
-    twice = len(number) - int(np.count_nonzero(outcome != MISSING))
+    found = _planned if generator.schedule == "planned" else _listed
+    sheet = _Sheet()
+    due, sent, end, outcome, marker, reused = found(sheet, data, load=load, on=generator.on, off=off, seal=seal)
+    rate = load.rate or _came(due, calm=calm or (generator.on, off))
+    tainted = _tainted(due=due, sent=sent, end=end, outcome=outcome, on=generator.on, unhealthy=seal.unhealthy if seal else (), slept=slept)
+    np.copyto(end, due + round(load.timeout * NANOSECONDS), where=end <= 0)
     return Series(
-        on=on,
-        rate=load.rate,
+        on=generator.on,
+        rate=rate,
         timeout=load.timeout,
         due=due,
         sent=sent,
-        end=end,
+        known_end=end,
         outcome=outcome,
         marker=marker,
         reused=reused,
-        tainted=_tainted(due=due, sent=sent, end=end, outcome=outcome, on=on, unhealthy=seal.unhealthy if seal else (), slept=slept),
-        broken=_broken(data, seal=seal, twice=twice, strays=whole - len(number)),
+        tainted=tainted,
+        broken=_broken(sheet, seal=seal),
     )
 
 
-def _listed(
-    rows: Rows,
-    data: bytes | memoryview,
-    *,
-    load: Load,
-    on: int,
-    off: int,
-    seal: Seal | None,
-    slept: tuple[int, ...],
-    calm: tuple[int, int] | None,
-) -> Series:
+@dataclass(slots=True)
+class _Sheet:
+    """What is noticed while the samples are read, for ``broken``."""
+
+    size: int = 0
+    strays: int = 0
+    twice: int = 0
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    def read(self, data: bytes | memoryview | Path) -> Iterator[Rows]:
+        """The samples, piece by piece, and at the end perhaps a part of one that is left out."""
+        for piece in pieces(data):
+            self.size += len(piece)
+            self.digest.update(piece)
+            yield np.frombuffer(piece, dtype=_LAYOUT, count=len(piece) // SAMPLE.size)
+
+
+def _planned(sheet: _Sheet, data: bytes | memoryview | Path, *, load: Load, on: int, off: int, seal: Seal | None) -> Columns:
+    """A row for each request that was due, by its number."""
+    count = due_until(off, on=on, rate=load.rate)
+    if seal is not None and seal.due == count + 1:
+        count = seal.due  # both round the instant of the last one; the request was sent
+    due = np.arange(count) * (NANOSECONDS / load.rate)
+    due += on
+    columns = _columns(np.rint(due, out=due).astype(np.int64))
+    _, sent, end, outcome, marker, reused = columns
+    amount = 0
+    for rows in sheet.read(data):
+        number = rows["n"]
+        inside = (number >= 0) & (number < count)
+        if not inside.all():
+            sheet.strays += len(number) - int(np.count_nonzero(inside))
+            rows, number = rows[inside], number[inside]
+        sent[number], end[number], outcome[number], marker[number] = rows["sent"], rows["end"], rows["outcome"], rows["marker"]
+        reused[number] = (rows["flags"] & 1) > 0
+        amount += len(number)
+    sheet.twice = amount - int(np.count_nonzero(outcome != MISSING))
+    return columns
+
+
+def _listed(sheet: _Sheet, data: bytes | memoryview | Path, *, load: Load, on: int, off: int, seal: Seal | None) -> Columns:
     """In order of what was due; what was due before ``on`` is warm-up, and what was due from ``off`` on nobody asked for."""
-    rows = rows[(rows["n"] >= on) & (rows["n"] < off)]
+    found = [rows[(rows["n"] >= on) & (rows["n"] < off)] for rows in sheet.read(data)]
+    rows = np.concatenate(found) if found else np.zeros(0, _LAYOUT)
     rows = rows[np.argsort(rows["n"], kind="stable")]
-    due, sent, end = (np.ascontiguousarray(rows[name]) for name in ("n", "sent", "end"))
-    outcome = np.ascontiguousarray(rows["outcome"])
-    return Series(
-        on=on,
-        rate=load.rate or _came(due, calm=calm or (on, off)),
-        timeout=load.timeout,
-        due=due,
-        sent=sent,
-        end=end,
-        outcome=outcome,
-        marker=np.ascontiguousarray(rows["marker"]),
-        reused=(rows["flags"] & 1) > 0,
-        tainted=_tainted(due=due, sent=sent, end=end, outcome=outcome, on=on, unhealthy=seal.unhealthy if seal else (), slept=slept),
-        broken=_broken(data, seal=seal, twice=0, strays=0),
+    due, sent, end, outcome, marker = (np.ascontiguousarray(rows[name]) for name in ("n", "sent", "end", "outcome", "marker"))
+    return due, sent, end, outcome, marker, (rows["flags"] & 1) > 0
+
+
+def _columns(due: Ints) -> Columns:
+    """Of so many requests of which nothing is known yet."""
+    count = len(due)
+    return (
+        due,
+        np.zeros(count, np.int64),
+        np.zeros(count, np.int64),
+        np.full(count, MISSING, np.uint8),
+        np.full(count, NO_MARKER, np.uint16),
+        np.zeros(count, np.bool_),
     )
 
 
@@ -214,8 +235,8 @@ def grades(series: Series, *, limit: float | None) -> Bytes:
     if limit is not None:
         allowed = round(limit * NANOSECONDS)
         ok = grade == GOOD
-        grade[ok & (series.end - series.due > allowed)] = UNKNOWN
-        grade[ok & (series.end - series.sent > allowed)] = BAD
+        grade[ok & (series.known_end - series.due > allowed)] = UNKNOWN
+        grade[ok & (series.known_end - series.sent > allowed)] = BAD
     grade[series.unknown] = UNKNOWN
     series.graded[limit] = grade
     return grade
@@ -225,29 +246,33 @@ def _tainted(*, due: Ints, sent: Ints, end: Ints, outcome: Bytes, on: int, unhea
     """Requests that were due while the generator itself was not well. Reads lateness from the samples, not from its word."""
     if not len(due):
         return np.zeros(0, np.bool_)
-    slot = (due - on) // SLOT
-    sick = np.zeros(int(slot[-1]) + 1, np.bool_)
-    sent_at_all = (outcome != MISSING) & (outcome != Outcome.dropped)
-    sick[slot[(sent_at_all & (sent - due > LATE)) | (outcome == Outcome.dropped) | (outcome == Outcome.dns)]] = True
+    last = int((due[-1] - on) // SLOT)
+    sick = np.zeros(last + 1, np.bool_)
+    unwell = sent - due > LATE
+    unwell &= (outcome != MISSING) & (outcome != Outcome.dropped)
+    unwell |= (outcome == Outcome.dropped) | (outcome == Outcome.dns)
+    sick[(due[unwell] - on) // SLOT] = True
     for one in unhealthy:
-        first = (one.at - on) // SLOT
-        last = (one.at + SLOT - 1 - on) // SLOT
-        sick[max(first, 0) : max(last + 1, 0)] = True
-    tainted: Bools = sick[slot]
+        first, final = (one.at - on) // SLOT, (one.at + SLOT - 1 - on) // SLOT
+        sick[max(first, 0) : max(final + 1, 0)] = True
+    tainted = np.zeros(len(due), np.bool_)
+    for slot in np.flatnonzero(sick).tolist():
+        begin, over = np.searchsorted(due, (on + slot * SLOT, on + (slot + 1) * SLOT))
+        tainted[begin:over] = True
     for woke in slept:
         tainted |= (due <= woke) & ((end >= woke - 2 * SLOT) | (due >= woke - 2 * SLOT))
     return tainted
 
 
-def _broken(data: bytes | memoryview, *, seal: Seal | None, twice: int, strays: int) -> str:
+def _broken(sheet: _Sheet, *, seal: Seal | None) -> str:
     if seal is None:
         return "the generator left no seal"
-    if len(data) != seal.count * SAMPLE.size:
-        return f"the seal names {seal.count:,} samples, the file holds {len(data) / SAMPLE.size:,.6g}"
-    if twice:
-        return f"{twice:,} samples share a number with another"
-    if strays:
-        return f"{strays:,} samples belong to no intended request"
-    if hashlib.sha256(data).hexdigest() != seal.sha256:
+    if sheet.size != seal.count * SAMPLE.size:
+        return f"the seal names {seal.count:,} samples, the file holds {sheet.size / SAMPLE.size:,.6g}"
+    if sheet.twice:
+        return f"{sheet.twice:,} samples share a number with another"
+    if sheet.strays:
+        return f"{sheet.strays:,} samples belong to no intended request"
+    if sheet.digest.hexdigest() != seal.sha256:
         return "the samples are not those that the seal was made over"
     return ""
