@@ -14,6 +14,7 @@ from chaosfw.assembly import catalogue
 from chaosfw.definitions.toolkit_file import KNOWN, load_file
 from chaosfw.model.activity import HttpProvider, ProcessProvider, PythonProvider, Victims
 from chaosfw.model.experiment import Experiment
+from chaosfw.model.load import Load, Script
 from chaosfw.model.struct import but
 from chaosfw.model.tolerance import Between, Exactly, OneOf, ToolkitTolerance
 from tests.definitions.conftest import ACTION, PROBE, PYTHON, Read, Wrong, whole
@@ -432,3 +433,44 @@ def test_files_that_are_no_experiments_are_left_alone(tmp_path: Path, name: str,
 
     if name == "it.yml" or content.startswith((b"[", b"{")) or not content:
         assert load_file(tmp_path / name) is None
+
+
+LISTED: dict[str, Any] = {"endpoint": "shop", "rate": 0.0, "connection": "keep-alive"}
+
+
+@pytest.mark.parametrize(
+    ("block", "load"),
+    [
+        (
+            {"endpoint": "shop", "file": "l.py", "users": 8, "tags": ["a"], "env": {"X": 1}},
+            Load(**LISTED, driver="locust", script=Script(file="l.py", users=8, tags=("a",), env={"X": "1"})),
+        ),
+        (
+            {"endpoint": "shop", "file": "l.js", "timeout": "1s"},
+            Load(**LISTED, timeout=1.0, driver="k6", script=Script(file="l.js")),
+        ),
+        (
+            {"endpoint": "shop", "file": "l.py", "rate": 30},
+            Load(endpoint="shop", rate=30.0, connection="keep-alive", driver="locust", script=Script(file="l.py")),
+        ),
+        ({"endpoint": "shop", "driver": "k6"}, Load(endpoint="shop", driver="k6")),
+    ],
+)
+def test_a_load_may_be_somebodys_own_file(read: Read, block: dict[str, Any], load: Load) -> None:
+    assert read(whole(extensions=[{"name": "chaosfw", "load": block}])).load == load
+
+
+@pytest.mark.parametrize(
+    ("block", "words"),
+    [
+        ({"endpoint": "shop", "driver": "locust"}, "driver"),
+        ({"endpoint": "shop", "file": "l.py", "path": "/x"}, "path"),
+        ({"endpoint": "shop", "file": "l.py", "users": 1.5}, "a whole number above 0"),
+        ({"endpoint": "shop", "users": 3}, "users"),
+        ({"endpoint": "shop", "file": "l.py", "rate": 0}, "more than 0 requests"),
+    ],
+)
+def test_what_does_not_fit_a_load_is_located(wrong: Wrong, block: dict[str, Any], words: str) -> None:
+    (problem,) = wrong(whole(extensions=[{"name": "chaosfw", "load": block}]))
+
+    assert words in problem
