@@ -95,7 +95,7 @@ def test_a_refused_connection_is_refused_and_not_fast(tmp_path: Path, version: s
 
 @VERSIONS
 def test_a_plain_load_is_on_its_schedule_and_the_server_saw_all_of_it(server: Server, tmp_path: Path, version: str) -> None:
-    run = plain(tmp_path, url=server.url, version=version)
+    run = plain(tmp_path, url=server.url, version=version, timeout=2.0)
     try:
         wait_for(run, 150)
         seal = ended(run)

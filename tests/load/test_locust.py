@@ -193,12 +193,28 @@ def test_exceptions_of_the_file_are_told(tmp_path: Path, server: Server) -> None
     assert any("times the locustfile raised ValueError: no such shoe" in words for words in seal.said)
 
 
+SHAPE = """
+
+from locust import LoadTestShape
+
+
+class Short(LoadTestShape):
+    def tick(self):
+        return (2, 2) if self.get_run_time() < 1 else None
+"""
+
+
+def test_a_schedule_goes_on_when_the_files_shape_would_end(tmp_path: Path, server: Server) -> None:
+    run = start(tmp_path, SIMPLE.format(path="/ok") + SHAPE, url=server.url, rate=100.0)
+    try:
+        wait_for(run, 250)
+        assert ended(run).ended == ""
+    finally:
+        run.kill()
+
+
 def test_a_shape_that_ends_says_so(tmp_path: Path, server: Server) -> None:
-    shape = (
-        "\n\nfrom locust import LoadTestShape\n\n\nclass Short(LoadTestShape):\n"
-        "    def tick(self):\n        return (2, 2) if self.get_run_time() < 1 else None\n"
-    )
-    run = start(tmp_path, SIMPLE.format(path="/ok") + shape, url=server.url)
+    run = start(tmp_path, SIMPLE.format(path="/ok") + SHAPE, url=server.url)
     try:
         seal = run.wait(GRACE)
     finally:

@@ -74,6 +74,8 @@ class Running:
 
     def _init(self, environment: Any, **told: Any) -> None:
         self._environment = environment
+        if users(self._load):
+            environment.shape_class = None  # how many there are has been said
         gevent.spawn(self._recording.watch)
         gevent.spawn(self._await_the_end)
 
