@@ -41,7 +41,7 @@ from chaosfw.planning import digests
 from chaosfw.planning.activities import Activity, everywhere
 from chaosfw.planning.approval import unapproved
 from chaosfw.planning.endpoints import stood
-from chaosfw.planning.guards import refusals, suppressed
+from chaosfw.planning.guards import refusals, shares_claimed, suppressed
 from chaosfw.planning.namespaces import translated
 from chaosfw.planning.preview import preview
 from chaosfw.planning.price import expected_seconds, planned_price
@@ -491,8 +491,7 @@ class Chaos:
         """What its generator says of the load before anything is touched."""
         load, driver, endpoint = self.experiment.load, self._load_driver(), self._load_endpoint()
         assert load is not None and driver is not None and endpoint is not None
-        claims = bool(self.experiment.during_fault) or self.experiment.costs_at_most is not None
-        said = driver.check(load, at=endpoint, seconds=seconds, claims=claims)
+        said = driver.check(load, at=endpoint, seconds=seconds, claims=bool(shares_claimed(self.experiment)))
         return [Refusal(slug="load", sentence=sentence, hint=hint) for sentence, hint in said]
 
     def _load_endpoint(self) -> Endpoint | None:

@@ -11,7 +11,9 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlsplit
 
+from chaosfw.model.activity import LoadProvider
 from chaosfw.model.environment import Limits, Target
+from chaosfw.model.experiment import Experiment
 from chaosfw.model.facts import BudgetFacts, Facts, NodeFacts
 from chaosfw.model.fault import Bound
 from chaosfw.model.plan import Plan, Refusal
@@ -236,13 +238,20 @@ def closed_loop_claims(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Ref
     one = plan.experiment
     if one.load is None or one.load.open or one.load.driver == "k6":
         return  # a k6 script may have a schedule of its own: its driver looks
-    claims = [str(wanted) for wanted in one.during_fault] + ["costs_at_most"] * (one.costs_at_most is not None)
-    if claims:
+    if claims := shares_claimed(one):
         yield Refusal(
             slug="closed-loop",
             sentence=f"{claims[0]} is claimed of a closed loop, whose users wait for answers: it can not be decided",
             hint="rate=… sends on a schedule; or claim only times (recover_within, mitigate_within)",
         )
+
+
+def shares_claimed(experiment: Experiment) -> tuple[str, ...]:
+    """What is claimed of shares of the load's requests, in words: objectives, a price, and probes of the hypothesis that read the load."""
+    probes = experiment.steady_state.probes if experiment.steady_state is not None else ()
+    read = [probe.name for probe in probes if isinstance(probe.provider, LoadProvider)]
+    price = ["costs_at_most"] if experiment.costs_at_most is not None else []
+    return (*(str(wanted) for wanted in experiment.during_fault), *price, *read)
 
 
 def too_dear(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from chaosfw.faults import kubernetes
-from chaosfw.model.activity import Action, Hypothesis, Probe, PythonProvider
+from chaosfw.model.activity import Action, Hypothesis, LoadProvider, Probe, PythonProvider
 from chaosfw.model.environment import Environment, Identity, Limits, Target
 from chaosfw.model.experiment import Experiment
 from chaosfw.model.facts import REAPER, BudgetFacts, Facts, NodeFacts, PodFacts, WorkloadFacts
@@ -25,6 +25,9 @@ ZONES = ("a", "b", "c")
 NODES = tuple(Target(kind="node", name=f"node-{zone}", uid=f"n-{zone}", zone=zone, node=f"node-{zone}") for zone in ZONES)
 PODS = tuple(Target(kind="pod", name=f"web-{zone}", namespace="shop", uid=f"p-{zone}", zone=zone, node=f"node-{zone}") for zone in ZONES)
 CALL = PythonProvider(module="made.up", func="act")
+WATCHING = Hypothesis(
+    title="up", probes=(Probe(name="availability", provider=LoadProvider(sli="availability"), tolerance=Exactly(value=True)),)
+)
 HYPOTHESIS = Hypothesis(title="up", probes=(Probe(name="up", provider=CALL, tolerance=Exactly(value=True)),))
 
 PLAIN = Experiment(title="t", steady_state=HYPOTHESIS)
@@ -179,6 +182,7 @@ REFUSED: list[tuple[str, str, Case]] = [
     ("too-few-samples", "inf are needed", Case(experiment=but(LOADED, during_fault=(Objective(sli="availability", target=1.0),)))),
     ("too-few-samples", "stable recovery needs 100 requests", Case(experiment=but(LOADED, load=Load(endpoint="web", rate=1.0)))),
     ("closed-loop", "availability ≥ 90 % is claimed of a closed loop", Case(experiment=CLOSED)),
+    ("closed-loop", "availability is claimed", Case(experiment=but(CLOSED, during_fault=(), steady_state=WATCHING))),
     ("closed-loop", "costs_at_most is claimed of a closed loop", Case(experiment=but(CLOSED, during_fault=(), costs_at_most=0.1))),
     ("limits.budget", "the planned price is 9 % of the error budget, allowed: 5 %", Case(price=0.09)),
     ("way-back", "nothing outside this host would heal", Case(environment=real(accept_manual_heal=""), bound=(bound(NODE_A),))),
