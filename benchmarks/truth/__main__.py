@@ -228,7 +228,7 @@ def _strays(ran: Ran, grade: Bytes) -> int:
 def _strays_by_count(ran: Ran) -> int:
     """No numbers that the log shares: answered there against ok here, beside two for each edge and what was cut at the end."""
     answered = len(ran.served.get("ok", []))
-    good = int(np.count_nonzero((ran.column.outcome == 0) & (ran.column.end - ran.column.sent < LIMIT * 1e9)))
+    good = int(np.count_nonzero((ran.column.outcome == 0) & (ran.column.known_end - ran.column.sent < LIMIT * 1e9)))
     spare = 2 * 2 * len(ran.windows) + (round(RATE * TIMEOUT) + 40 if ran.column.rate else 0)
     return max(0, abs(answered - good) - spare)
 
