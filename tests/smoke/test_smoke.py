@@ -57,8 +57,13 @@ def lives(pid: int) -> bool:
         return False
 
 
-def test_every_module_imports_by_itself_without_a_warning(tmp_path: Path) -> None:
-    """In a process of their own: drivers must not be loaded into this one."""
+IN_LOCUST = ["chaosfw.processes.locust", *(f"chaosfw.load.locust.{name}" for name in ("pacing", "recording", "running", "strict"))]
+"""Modules of a process that Locust has patched; the main comes first, as it does there."""
+
+
+@pytest.mark.parametrize("locust", [False, True])
+def test_every_module_imports_by_itself_without_a_warning(tmp_path: Path, locust: bool) -> None:
+    """In a process of their own: drivers must not be loaded into this one, and Locust into none that has anything else."""
     mains = {"__main__"}
     code = (
         "import importlib, sys, traceback, warnings\nbad = []\n"
@@ -70,10 +75,12 @@ def test_every_module_imports_by_itself_without_a_warning(tmp_path: Path) -> Non
         "    except BaseException:\n        bad.append(name + traceback.format_exc())\n"
         "sys.exit('\\n'.join(bad) or 0)"
     )
-    done = python("-c", code, *(name for name in MODULES if name.rpartition(".")[2] not in mains), folder=tmp_path)
+    others = [name for name in MODULES if name.rpartition(".")[2] not in mains and name not in IN_LOCUST]
+    done = python("-c", code, *(IN_LOCUST if locust else others), folder=tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert len(MODULES) > 150
+    assert set(IN_LOCUST) <= set(MODULES)
 
 
 @pytest.mark.parametrize(("world", "verdict"), [(World(), Verdict.held), (World(bad=(0.0, 30.0), abnormal=(0.0, 30.0)), Verdict.deviated)])
