@@ -464,6 +464,7 @@ def _load(record: Record) -> Section | None:
     if seal is not None:
         p50, p99, most = seal.lateness
         value = f"p50 {figures.seconds(p50)}, p99 {figures.seconds(p99)}, max {figures.seconds(most)}" if open_model else "no schedule"
+        value = "not known" if open_model and load.generator.name == "k6" and wanted and wanted.script else value
         sick = f"{figures.plural(len(seal.unhealthy), 'slot')} of 100 ms unwell" if seal.unhealthy else "never unwell"
         facts.append(Fact(name="Sent late by", value=value, note=sick))
         if seal.lookups:

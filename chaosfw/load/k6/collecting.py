@@ -26,7 +26,8 @@ from chaosfw.timing import SYSTEM, nanoseconds
 
 _AGAIN = "k6 sends a request again when the kept connection that it used is reset: such a reset is not seen"
 _WAITING = "k6 says nothing of requests that still wait when it is stopped: the script's own time-out has to be no longer than the load's"
-_BLIND = (_WAITING, _AGAIN)
+_BEGUN = "how late k6 began an iteration of the script is not known; those that it dropped are"
+_BLIND = {"closed": (_WAITING, _AGAIN), "open": (_WAITING, _AGAIN, _BEGUN)}
 
 _PDEATHSIG = 1
 STOP = 2.0
@@ -119,7 +120,7 @@ class Collector:
             schedule="listed",
             on=self._stream.on,
             pid=os.getpid(),
-            blind=_BLIND if self._orders.load.script is not None else (),
+            blind=_BLIND[self._orders.model] if self._orders.load.script is not None else (),
         )
         os.write(1, encode(Ready(generator=generator)) + b"\n")
 

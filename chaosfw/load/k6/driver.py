@@ -13,12 +13,14 @@ from typing import Literal
 from chaosfw.errors import ChaosfwError
 from chaosfw.load.child import START_WITHIN, ChildRun, start
 from chaosfw.load.k6 import program
-from chaosfw.load.k6.script import written
+from chaosfw.load.k6.script import vus, written
 from chaosfw.load.orders import Orders
 from chaosfw.model.load import Endpoint, Load, Script
 
 SPARE = 1.5
 """The script goes on for so many times what the run is expected to take: injecting, proving and healing come on top of the phases."""
+EACH_VU = 0.01
+"""Seconds that k6 may take to make a VU, on a busy machine."""
 LEAST = 120.0
 """Seconds beyond what is expected, at least."""
 
@@ -70,7 +72,7 @@ class K6Driver:
         return start(
             self.name,
             Orders(load=load, url=at.url, out=str(out.resolve()), seconds=long, command=tuple(words), model=model),
-            within=START_WITHIN + load.timeout,
+            within=START_WITHIN + load.timeout + EACH_VU * (vus(load) if load.script is None else script.users),
             env=program.surroundings(os.environ) | {"PYTHONPATH": str(Path(__file__).resolve().parents[3])},
             cwd=str(self._root),
         )

@@ -8,6 +8,7 @@ right here.
 
 from __future__ import annotations
 
+import bisect
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -158,7 +159,7 @@ class Stream:
         number = one.tags.get(NUMBER) if self.planned else None
         if number is None:
             return sent
-        before = sum(1 for at in self._drops if at <= sent)
+        before = bisect.bisect_right(self._drops, sent)
         due = self.on + round((int(number) + before) * NANOSECONDS / self.load.rate)
         late = max(0, sent - due)
         self.book.late(late)
