@@ -167,18 +167,18 @@ def test_a_request_that_is_cut_at_the_end_is_unknown_and_not_forgotten(tmp_path:
     slow = "class User(HttpUser):\n    network_timeout = 60.0" if kind == "FastHttpUser" else "class User(HttpUser):"
     ask = 'self.client.get("/hang")' if kind == "FastHttpUser" else 'self.client.get("/hang", timeout=60)'
     text = SIMPLE.format(path="/ok").replace("class User(HttpUser):", slow).replace("HttpUser", kind)
-    run = start(tmp_path, text + f"        if self.environment.runner.user_count == 2:\n            {ask}\n", url=server.url, users=2)
+    late = f'        if __import__("os").path.exists("now"):\n            {ask}\n'
+    run = start(tmp_path, text + late, url=server.url, users=2)
     try:
-        wait_for(run, 2)
+        (tmp_path / "now").touch()  # what was sent before all users were there is warm-up
         while ("/hang" not in [path for _, path in server.lines()]) and run.alive():
             pass
         seal = ended(run)
     finally:
         run.kill()
 
-    cut = [row for row in rows(run) if row.outcome == Outcome.aborted]
-    assert 1 <= len(cut) <= 2
-    assert all(run.generator.on <= row.n < seal.off for row in cut)
+    cut = [row for row in rows(run) if row.outcome == Outcome.aborted and run.generator.on <= row.n < seal.off]
+    assert 1 <= len(cut) <= 2  # the other user may have asked after the stop, which nobody counts
 
 
 def test_exceptions_of_the_file_are_told(tmp_path: Path, server: Server) -> None:

@@ -47,6 +47,7 @@ class Running:
         self._recording = Recording(orders.load, out=self._out, clock=SYSTEM)
         self._pacing = Pacing(self._recording, rate=orders.load.rate, clock=SYSTEM) if orders.load.open else None
         self._environment: Any = None
+        self._sealed = False
         if self._pacing is not None:
             self._pacing.install()
         strict.watched(self._recording.begun, self._recording.ended)
@@ -57,7 +58,10 @@ class Running:
         events.spawning_complete.add_listener(self._all_there)
 
     def finish(self, ended: str) -> None:
-        """The seal; ``ended`` counts where nobody had told it to end."""
+        """The seal, once; ``ended`` counts where nobody had told it to end."""
+        if self._sealed:
+            return
+        self._sealed = True
         told = bool(self._recording.off)
         off = self._recording.off or SYSTEM.monotonic_ns()
         self._recording.vitals.look(SYSTEM.monotonic_ns())
@@ -109,8 +113,13 @@ class Running:
         while gevent.os.tp_read(0, 1):
             pass
         self._recording.off = SYSTEM.monotonic_ns()
-        gevent.spawn_later(math.ceil(self._load.timeout) + 1.0, os._exit, 1)  # Locust hangs: without a seal nothing is believed
+        gevent.spawn_later(math.ceil(self._load.timeout) + 1.0, self._leave)
         self._environment.runner.quit()
+
+    def _leave(self) -> None:
+        """Locust takes too long to go. What was asked before the stop has ended by now or is cut: that is sealed without it."""
+        self.finish("")
+        os._exit(0)
 
     def _words(self) -> list[str]:
         total = self._environment.stats.total if self._environment is not None else None
