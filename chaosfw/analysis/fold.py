@@ -152,7 +152,7 @@ def _with_load(record: Record, story: Story, *, data: bytes | memoryview | Path)
             phases=windows.by_phase(column, grade=grade, index=index, phases=story.phases, limit=limit),
             tainted=int(np.count_nonzero(column.tainted)),
             missing=int(np.count_nonzero(column.outcome == MISSING)),
-            resolution=_resolution(column, generator=began.generator),
+            resolution=_resolution(column, generator=began.generator, off=story.load_off),
             rate=column.rate,
             corrected=corrected(column, grade=grade) if began.generator.model == "closed" else None,
             success_gap=windows.success_gap(column, grade=grade),
@@ -180,13 +180,13 @@ def _calm(story: Story, *, off: int) -> tuple[int, int] | None:
     return None if begin is None else (begin, max(begin + 1, min(story.fault_call or off, off)))
 
 
-def _resolution(column: Series, *, generator: Generator) -> float:
+def _resolution(column: Series, *, generator: Generator, off: int) -> float:
     """
     The shortest total outage that the load can see, in seconds: 3/r when it is evenly paced (rule 17). Where users wait as they like, no
     shorter than the longest time in which nothing was asked.
     """
     even = 3 / column.rate
-    return even if generator.schedule == "planned" else max(even, silence(column))
+    return even if generator.schedule == "planned" else max(even, silence(column, until=off))
 
 
 def _outages(record: Record, story: Story, *, column: Series, grade: Bytes, name: str) -> tuple[tuple[Outage, ...], tuple[Outage, ...]]:

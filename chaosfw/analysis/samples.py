@@ -208,14 +208,14 @@ def _came(due: Ints, *, calm: tuple[int, int]) -> float:
     return max(amount, 1) * NANOSECONDS / max(end - begin, 1)
 
 
-def silence(series: Series) -> float:
-    """The longest time, in seconds, in which no request was under way between the first one and the last."""
+def silence(series: Series, *, until: int) -> float:
+    """The longest time, in seconds, in which no request was under way, from the first one on to the instant ``until``."""
     asked = series.sent > 0
     if not asked.any():
         return 0.0
     order = np.argsort(series.sent[asked], kind="stable")
     sent, ended = series.sent[asked][order], np.maximum.accumulate(series.known_end[asked][order])
-    return max(0.0, float((sent[1:] - ended[:-1]).max(initial=0)) / NANOSECONDS)
+    return max(0.0, float(max((sent[1:] - ended[:-1]).max(initial=0), until - ended[-1])) / NANOSECONDS)
 
 
 def due_until(off: int, *, on: int, rate: float) -> int:
@@ -267,6 +267,11 @@ def _tainted(*, due: Ints, sent: Ints, end: Ints, outcome: Bytes, on: int, unhea
 def _broken(sheet: _Sheet, *, seal: Seal | None) -> str:
     if seal is None:
         return "the generator left no seal"
+    if seal.lost:
+        return (
+            f"{seal.lost:,} requests waited longer than the load's time-out, so others may never have been told of: "
+            "timeout= has to be at least what the script allows"
+        )
     if sheet.size != seal.count * SAMPLE.size:
         return f"the seal names {seal.count:,} samples, the file holds {sheet.size / SAMPLE.size:,.6g}"
     if sheet.twice:

@@ -156,13 +156,15 @@ def locust(
     )
 
 
-def k6(file: str, *, at: str, vus: int | None = None, env: dict[str, str] | None = None, timeout: str | float = 5.0) -> LoadNoun:
+def k6(file: str, *, at: str, vus: int | None = None, env: dict[str, str] | None = None, timeout: str | float = 60.0) -> LoadNoun:
     """
     A k6 script as the load, unchanged; ``at`` is the endpoint that the report names, and ``__ENV.TARGET``.
 
     ``vus`` runs its default function with so many VUs for as long as the experiment takes: ``k6 run --vus``, a closed loop, of which only
     times can be claimed. Without it the script's own scenarios run; with arrival-rate executors they are an open model. ``timeout`` is the
-    longest that the script lets a request wait (k6's own default is 60 s). Raises UsageError for a number of VUs that is not above 0.
+    longest that the script lets a request wait (60 s is k6's own default): so long the load goes on when the run is over, because k6 tells
+    nothing of requests that still wait when it is stopped. A run in which one waited longer proves nothing. Raises UsageError for a number
+    of VUs that is not above 0.
     """
     what = f"k6 {file!r}"
     return LoadNoun(

@@ -440,7 +440,7 @@ def _load(block: Place) -> Load | None:
         method=given.text("method", default="GET"),
         headers={str(key): str(value) for key, value in given.mapping("headers").items()},
         body=given.text("body", default=""),
-        timeout=given.seconds("timeout", default=5.0),
+        timeout=given.seconds("timeout", default=60.0 if script and _generator(given, script) == "k6" else 5.0),
         connection="keep-alive" if script or connection == "keep-alive" else "new",
         driver=_generator(given, script),
         script=script,

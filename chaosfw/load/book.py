@@ -89,6 +89,7 @@ def seal(
     lookups_failed: int = 0,
     exhausted: int = 0,
     ended: str = "",
+    lost: int = 0,
     said: tuple[str, ...] = (),
 ) -> Seal:
     """Closes the book and writes ``seal.json`` beside it, last and at once."""
@@ -106,6 +107,7 @@ def seal(
         lookups_failed=lookups_failed,
         exhausted=exhausted,
         ended=ended,
+        lost=lost,
         said=said,
     )
     fresh = out / ".seal.json"

@@ -19,7 +19,7 @@ class Script(Noun, frozen=True, kw_only=True):
     """A file of the user's that says what is sent: a locustfile, or a k6 script. Zero and empty: the file says, or the tool's default."""
 
     file: str
-    """Path; a relative one counts from where pytest was started."""
+    """Path; a relative one counts from pytest's rootdir."""
     users: int = 0
     """Users of Locust, VUs of k6, at once."""
     spawn_rate: float = 0.0
@@ -156,5 +156,7 @@ class Seal(Noun, frozen=True, kw_only=True):
     """Requests dropped because this machine had no descriptor, port or buffer for them."""
     ended: str = ""
     """Why the generator stopped without being told to; empty when it was told."""
+    lost: int = 0
+    """Signs that requests waited longer than the load's time-out, so that some may never have been told of: nothing is proven then."""
     said: tuple[str, ...] = ()
     """What the tool itself says of the run (thresholds, checks, its own summary): shown, never judged by."""

@@ -54,7 +54,7 @@ def test_nothing_sent_is_nothing_known() -> None:
     found = read(b"", seconds=10.0)
 
     assert corrected(found, grade=grades(found, limit=None)) is None
-    assert silence(found) == 0.0
+    assert silence(found, until=SECOND) == 0.0
 
 
 def test_a_listed_load_is_in_order_of_what_was_due_and_without_its_warm_up() -> None:
@@ -70,7 +70,8 @@ def test_a_listed_load_is_in_order_of_what_was_due_and_without_its_warm_up() -> 
 def test_silence_is_the_longest_time_in_which_nothing_was_under_way() -> None:
     found = read(paced(users=1, pace=0.5, seconds=10.0), seconds=10.0)
 
-    assert silence(found) == pytest.approx(0.495)
+    assert silence(found, until=10 * SECOND) == pytest.approx(0.495)
+    assert silence(found, until=20 * SECOND) == pytest.approx(10.495)  # it went on without a request
 
 
 def test_the_rate_of_a_schedule_is_not_read_from_what_came() -> None:

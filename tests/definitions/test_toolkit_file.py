@@ -446,8 +446,8 @@ LISTED: dict[str, Any] = {"endpoint": "shop", "rate": 0.0, "connection": "keep-a
             Load(**LISTED, driver="locust", script=Script(file="l.py", users=8, tags=("a",), env={"X": "1"})),
         ),
         (
-            {"endpoint": "shop", "file": "l.js", "timeout": "1s"},
-            Load(**LISTED, timeout=1.0, driver="k6", script=Script(file="l.js")),
+            {"endpoint": "shop", "file": "l.js"},
+            Load(**LISTED, timeout=60.0, driver="k6", script=Script(file="l.js")),
         ),
         (
             {"endpoint": "shop", "file": "l.py", "rate": 30},

@@ -186,17 +186,37 @@ def test_a_script_that_ends_by_itself_says_why(server: Server, tmp_path: Path, t
     assert words in seal.ended
 
 
-def test_a_silent_vu_leaves_something_unknown(server: Server, tmp_path: Path) -> None:
-    """It waits far longer than we were told it would: of that request nobody says anything."""
+def test_a_silent_vu_spoils_the_samples(server: Server, tmp_path: Path) -> None:
+    """It waits far longer than we were told it would: of that request nobody says anything, and so nothing is proven."""
     text = SIMPLE.replace("sleep(0.02);", "if (__VU === 1) http.get(`${__ENV.TARGET}/hang`, { timeout: '50s' }); sleep(0.02);")
     run = start(tmp_path, text, url=server.url, users=2)
     try:
         wait_for(run, 20)
-        ended(run)
+        seal = ended(run)
     finally:
         run.kill()
 
-    assert Counter(Outcome(row.outcome) for row in rows(run))[Outcome.aborted] == 1
+    column = series(run.samples(0)[0], load=Load(endpoint="shop", rate=0.0), generator=run.generator, off=seal.off, seal=seal)
+    assert seal.lost == 1
+    assert "waited longer than the load's time-out" in column.broken
+
+
+def test_a_request_that_took_longer_than_we_were_told_spoils_the_samples(server: Server, tmp_path: Path) -> None:
+    """A script with arrivals, whose time-out is three seconds: we were told half a second."""
+    text = """
+import http from 'k6/http';
+export const options = { scenarios: { a: {
+  executor: 'constant-arrival-rate', rate: 5, timeUnit: '1s', duration: '5m', preAllocatedVUs: 50 } } };
+export default function () { http.get(`${__ENV.TARGET}/hang`, { timeout: '3s' }); }
+"""
+    run = start(tmp_path, text, url=server.url, users=0)
+    try:
+        wait_for(run, 3)
+        seal = ended(run)
+    finally:
+        run.kill()
+
+    assert seal.lost >= 3
 
 
 def test_k6_goes_with_its_collector(server: Server, tmp_path: Path) -> None:

@@ -119,6 +119,43 @@ def test_what_the_server_saw_is_what_was_recorded(server: Server, tmp_path: Path
     assert (run.generator.model, run.generator.schedule) == ("closed", "listed")
 
 
+TAGGED = """
+from locust import HttpUser, constant, tag, task
+
+
+class First(HttpUser):
+    wait_time = constant(0.01)
+
+    @tag("fine")
+    @task
+    def fine(self):
+        self.client.get("/ok")
+
+    @tag("bad")
+    @task
+    def bad(self):
+        self.client.get("/404")
+
+
+class Second(HttpUser):
+    @task
+    def other(self):
+        self.client.get("/500")
+"""
+
+
+@pytest.mark.parametrize(("script", "path"), [({"tags": ("bad",)}, "/404"), ({"exclude_tags": ("bad",)}, "/ok")])
+def test_only_the_classes_and_tasks_that_were_named_run(server: Server, tmp_path: Path, script: dict[str, object], path: str) -> None:
+    run = start(tmp_path, TAGGED, url=server.url, users=2, spawn_rate=2.0, classes=("First",), **script)
+    try:
+        wait_for(run, 10)
+        ended(run)
+    finally:
+        run.kill()
+
+    assert {asked for _, asked in server.lines()} == {path}
+
+
 def test_tasks_on_a_schedule_are_due_at_their_time(server: Server, tmp_path: Path) -> None:
     run = start(tmp_path, SIMPLE.format(path="/ok"), url=server.url, rate=100.0)
     try:

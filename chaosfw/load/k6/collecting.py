@@ -126,10 +126,7 @@ class Collector:
 
     def _finish(self, code: int) -> None:
         self._stream.close()
-        if self._constant():
-            for vu, at in self._stream.last.items():
-                if self._off and at < self._off:
-                    self._stream.abort(vu)
+        silent = sum(at < self._off for at in self._stream.last.values()) if self._constant() else 0
         said = [
             f"check {name!r}: {one.failed:,} of {one.asked:,} failed" if one.failed else f"check {name!r}: all {one.asked:,} passed"
             for name, one in self._stream.checks.items()
@@ -145,6 +142,7 @@ class Collector:
             off=self._off or SYSTEM.monotonic_ns(),
             due=self._book.count,
             ended="" if self._told else ending(code),
+            lost=silent + self._stream.longer,
             said=tuple(said[:20]),
         )
 

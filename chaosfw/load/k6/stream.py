@@ -22,6 +22,9 @@ from chaosfw.load.k6.script import BEGAN, NUMBER
 from chaosfw.model.load import Load, Outcome
 from chaosfw.timing import NANOSECONDS, Clock, nanoseconds
 
+SLACK = 1.0
+"""Seconds beyond the time-out that a request may take until k6 ends it, on a busy machine."""
+
 STEPPED = 5_000_000
 """A wall clock that moved more than 5 ms against the monotonic one was set by somebody: what it stamps is not known then."""
 
@@ -84,6 +87,8 @@ class Stream:
     """The schedule's beginning, or the first request; 0: nothing has come yet."""
     checks: dict[str, Checked] = field(default_factory=dict)
     dropped: int = 0
+    longer: int = 0
+    """Requests that took longer than the load's time-out: the script lets them, and of others nothing may be known."""
     last: dict[str, int] = field(default_factory=dict)
     """When each VU was heard of last."""
     _open: Request | None = None
@@ -123,10 +128,6 @@ class Stream:
             self._write(self._open)
             self._open = None
 
-    def abort(self, vu: str) -> None:
-        """A VU that was still waiting when k6 was stopped: of what it asked, nobody will ever say what became."""
-        self.book.write(self.last[vu], sent=0, end=0, outcome=Outcome.aborted, status=0, marker=None, reused=True, received=0)
-
     def _begin(self, point: Point) -> None:
         self.close()
         self._open = Request(end=_wall(point.time) - self._offset, took=point.value, tags=point.tags or {}, vu=point.metadata.get("vu", ""))
@@ -142,6 +143,7 @@ class Stream:
         took = round(one.took * 1e6)
         if outcome in (Outcome.connect_timeout, Outcome.read_timeout):
             took = max(took, nanoseconds(self.load.timeout))  # it waited that long, whatever k6 wrote down
+        self.longer += took > nanoseconds(self.load.timeout + SLACK)
         sent = one.end - took
         if not self.on:
             self.on = sent

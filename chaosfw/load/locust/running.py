@@ -30,13 +30,13 @@ def arguments(orders: Orders) -> list[str]:
     """Locust's command line."""
     load, script = orders.load, orders.load.script
     assert script is not None
-    found = ["-f", str(Path(script.file).resolve()), "--headless", "--only-summary", "--host", orders.url]
+    found = [*script.classes, "-f", str(Path(script.file).resolve()), "--headless", "--only-summary", "--host", orders.url]
     found += ["--stop-timeout", str(math.ceil(load.timeout)), "--exit-code-on-error", "0"]
     if users(load):
         found += ["--users", str(users(load)), "--spawn-rate", f"{spawn_rate(load):g}"]
     found += ["--tags", *script.tags] if script.tags else []
     found += ["--exclude-tags", *script.exclude_tags] if script.exclude_tags else []
-    return found + list(script.classes)
+    return found
 
 
 class Running:
