@@ -6,7 +6,6 @@ case. Prints requests a second and CPU for each request, and the ratios of the p
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import resource
@@ -19,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.answering import answering
 from benchmarks.table import machine
 from chaosfw.load.k6.driver import K6Driver
 from chaosfw.load.locust.driver import LocustDriver
@@ -42,17 +42,15 @@ import http from 'k6/http';
 export const options = { discardResponseBodies: true };
 export default function () { http.get(`${__ENV.TARGET}/`, { timeout: '1s' }); }
 """
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
 Side = tuple[float, float]
 """Requests a second, and microseconds of CPU for each."""
 
 
-def main() -> None:
+def main(url: str) -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     print(machine() + "\n")
     for name, plain, recorded in (("Locust", _locust, _recorded_locust), ("k6", _k6, _recorded_k6)):
-        pairs = [(plain(), recorded()) for _ in range(rounds)]
+        pairs = [(plain(url), recorded(url)) for _ in range(rounds)]
         for number, (without, with_) in enumerate(pairs, start=1):
             print(f"{name} {number}: without {without[0]:,.0f}/s, {without[1]:.0f} us each; with {with_[0]:,.0f}/s, {with_[1]:.0f} us each")
         slower = statistics.median(1 - with_[0] / without[0] for without, with_ in pairs)
@@ -61,8 +59,8 @@ def main() -> None:
         print(f"(medians of {rounds} pairs)\n")
 
 
-def _locust() -> Side:
-    with _folder(LOCUSTFILE, "locustfile.py") as (folder, url):
+def _locust(url: str) -> Side:
+    with _folder(LOCUSTFILE, "locustfile.py") as folder:
         words = [sys.executable, "-m", "locust", "-f", "locustfile.py", "--headless", "--host", url, "-u", str(USERS), "-r", str(USERS)]
         told, spent = _alone([*words, "-t", f"{SECONDS:.0f}s", "--json", "--only-summary"], folder)
         one = json.loads(told[told.index("[") :])[0]
@@ -70,14 +68,14 @@ def _locust() -> Side:
         return amount / (one["last_request_timestamp"] - one["start_time"]), spent / amount
 
 
-def _recorded_locust() -> Side:
-    with _folder(LOCUSTFILE, "locustfile.py") as (folder, url):
+def _recorded_locust(url: str) -> Side:
+    with _folder(LOCUSTFILE, "locustfile.py") as folder:
         load = Load(endpoint="s", rate=0.0, driver="locust", script=Script(file="locustfile.py", users=USERS, spawn_rate=USERS))
         return _ours(lambda: LocustDriver(folder), load, folder, url)
 
 
-def _k6() -> Side:
-    with _folder(SCRIPT, "script.js") as (folder, url):
+def _k6(url: str) -> Side:
+    with _folder(SCRIPT, "script.js") as folder:
         words = [str(K6), "run", "--quiet", "--no-usage-report", "--address", "", "--summary-export", "s.json", "-e", f"TARGET={url}"]
         _, spent = _alone([*words, "--vus", str(USERS), "--duration", f"{SECONDS:.0f}s", "script.js"], folder)
         metrics = json.loads((folder / "s.json").read_text())["metrics"]
@@ -85,8 +83,8 @@ def _k6() -> Side:
         return metrics["http_reqs"]["rate"], spent / amount
 
 
-def _recorded_k6() -> Side:
-    with _folder(SCRIPT, "script.js") as (folder, url):
+def _recorded_k6(url: str) -> Side:
+    with _folder(SCRIPT, "script.js") as folder:
         load = Load(endpoint="s", rate=0.0, timeout=1.0, driver="k6", script=Script(file="script.js", users=USERS))
         return _ours(lambda: K6Driver(str(K6), root=folder), load, folder, url)
 
@@ -117,33 +115,12 @@ def _children() -> float:
 
 
 @contextmanager
-def _folder(text: str, name: str) -> Iterator[tuple[Path, str]]:
+def _folder(text: str, name: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as made:
         (Path(made) / name).write_text(text)
-        yield Path(made), f"http://127.0.0.1:{PORT}"
-
-
-class _Answer(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._transport.write(OK * data.count(b"\r\n\r\n"))
-
-
-async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(_Answer, "127.0.0.1", 0, backlog=1024)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    os._exit(0)
+        yield Path(made)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["serve"]:
-        asyncio.run(_serve())
-    with subprocess.Popen([sys.executable, __file__, "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        assert child.stdin is not None and child.stdout is not None
-        PORT = int(child.stdout.readline())
-        main()
-        child.stdin.close()
+    with answering() as url:
+        main(url)

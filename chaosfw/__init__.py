@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for type checkers and editors: the same names, without the price
     from chaosfw.assembly.chaos import Chaos, Outcome
     from chaosfw.authoring.experiments import Experiment, experiment, limits
-    from chaosfw.authoring.loads import SLO, Load, burn, k6, locust
+    from chaosfw.authoring.loads import SLO, Load, Request, basic, bearer, burn, header, k6, locust, ramp, tls
     from chaosfw.authoring.probes import Hypothesis, availability, endpoint, http, latency, probe, process, tcp
     from chaosfw.authoring.tolerances import above, at_least, at_most, below, between, exactly, matches, one_of
     from chaosfw.definitions.slo_files import slo_from
@@ -30,18 +30,22 @@ _HOME = {
     "Load": "chaosfw.authoring.loads",
     "Outcome": "chaosfw.assembly.chaos",
     "Refused": "chaosfw.errors",
+    "Request": "chaosfw.authoring.loads",
     "SLO": "chaosfw.authoring.loads",
     "UsageError": "chaosfw.errors",
     "above": "chaosfw.authoring.tolerances",
     "at_least": "chaosfw.authoring.tolerances",
     "at_most": "chaosfw.authoring.tolerances",
     "availability": "chaosfw.authoring.probes",
+    "basic": "chaosfw.authoring.loads",
+    "bearer": "chaosfw.authoring.loads",
     "below": "chaosfw.authoring.tolerances",
     "between": "chaosfw.authoring.tolerances",
     "burn": "chaosfw.authoring.loads",
     "endpoint": "chaosfw.authoring.probes",
     "exactly": "chaosfw.authoring.tolerances",
     "experiment": "chaosfw.authoring.experiments",
+    "header": "chaosfw.authoring.loads",
     "http": "chaosfw.authoring.probes",
     "k6": "chaosfw.authoring.loads",
     "latency": "chaosfw.authoring.probes",
@@ -51,8 +55,10 @@ _HOME = {
     "one_of": "chaosfw.authoring.tolerances",
     "probe": "chaosfw.authoring.probes",
     "process": "chaosfw.authoring.probes",
+    "ramp": "chaosfw.authoring.loads",
     "slo_from": "chaosfw.definitions.slo_files",
     "tcp": "chaosfw.authoring.probes",
+    "tls": "chaosfw.authoring.loads",
     "toolkit": "chaosfw.faults.toolkit",
 }
 
@@ -65,17 +71,21 @@ __all__ = [
     "Load",
     "Outcome",
     "Refused",
+    "Request",
     "UsageError",
     "above",
     "at_least",
     "at_most",
     "availability",
+    "basic",
+    "bearer",
     "below",
     "between",
     "burn",
     "endpoint",
     "exactly",
     "experiment",
+    "header",
     "http",
     "k6",
     "latency",
@@ -85,8 +95,10 @@ __all__ = [
     "one_of",
     "probe",
     "process",
+    "ramp",
     "slo_from",
     "tcp",
+    "tls",
     "toolkit",
 ]
 

@@ -39,9 +39,10 @@ from chaosfw.model.event import (
 )
 from chaosfw.model.experiment import Experiment
 from chaosfw.model.fault import UndoRecord
-from chaosfw.model.load import Generator
+from chaosfw.model.load import Generator, Load
 from chaosfw.model.record import Coverage, Exposure, LoadLine, Mark, ObjectiveLine, Outage, PageDue, Price, Record, Round
 from chaosfw.model.struct import but
+from chaosfw.timing import NANOSECONDS
 
 
 def fold(events: Sequence[AnyEvent], samples: bytes | memoryview | Path = b"", *, sealed: bool | None = None) -> Record:
@@ -150,9 +151,12 @@ def _with_load(record: Record, story: Story, *, data: bytes | memoryview | Path)
             sealed=not column.broken,
             total=objectives.count(column, grade=grade, mask=everything, limit=limit),
             phases=windows.by_phase(column, grade=grade, index=index, phases=story.phases, limit=limit),
+            kinds=windows.by_kind(column, grade=grade, load=load, limit=limit),
             tainted=int(np.count_nonzero(column.tainted)),
             missing=int(np.count_nonzero(column.outcome == MISSING)),
-            resolution=_resolution(column, generator=began.generator, off=story.load_off),
+            resolution=_resolution(
+                column, load=load, generator=began.generator, begin=story.begin_of(Phase.baseline) or column.on, off=story.load_off
+            ),
             rate=column.rate,
             corrected=corrected(column, grade=grade) if began.generator.model == "closed" else None,
             success_gap=windows.success_gap(column, grade=grade),
@@ -180,11 +184,14 @@ def _calm(story: Story, *, off: int) -> tuple[int, int] | None:
     return None if begin is None else (begin, max(begin + 1, min(story.fault_call or off, off)))
 
 
-def _resolution(column: Series, *, generator: Generator, off: int) -> float:
+def _resolution(column: Series, *, load: Load, generator: Generator, begin: int, off: int) -> float:
     """
-    The shortest total outage that the load can see, in seconds: 3/r when it is evenly paced (rule 17). Where users wait as they like, no
-    shorter than the longest time in which nothing was asked.
+    The shortest total outage that the load can see, in seconds: 3/r when it is evenly paced (rule 17), of stages where they are slowest
+    from the baseline on. Where users wait as they like, no shorter than the longest time in which nothing was asked.
     """
+    if load.stages:
+        gaps = np.diff(column.due[int(np.searchsorted(column.due, begin)) :])
+        return 3 * float(gaps.max(initial=0)) / NANOSECONDS
     even = 3 / column.rate
     return even if generator.schedule == "planned" else max(even, silence(column, until=off))
 

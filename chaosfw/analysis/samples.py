@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from chaosfw.model.arrivals import Arrivals
 from chaosfw.model.load import NO_MARKER, SAMPLE, Generator, Health, Load, Outcome, Seal
 from chaosfw.timing import NANOSECONDS
 
@@ -121,7 +122,7 @@ def series(
     found = _planned if generator.schedule == "planned" else _listed
     sheet = _Sheet()
     due, sent, end, outcome, marker, reused = found(sheet, data, load=load, on=generator.on, off=off, seal=seal)
-    rate = load.rate or _came(due, calm=calm or (generator.on, off))
+    rate = load.rate if load.open and not load.stages else _came(due, calm=calm or (generator.on, off))
     tainted = _tainted(due=due, sent=sent, end=end, outcome=outcome, on=generator.on, unhealthy=seal.unhealthy if seal else (), slept=slept)
     np.copyto(end, due + round(load.timeout * NANOSECONDS), where=end <= 0)
     return Series(
@@ -158,12 +159,11 @@ class _Sheet:
 
 def _planned(sheet: _Sheet, data: bytes | memoryview | Path, *, load: Load, on: int, off: int, seal: Seal | None) -> Columns:
     """A row for each request that was due, by its number."""
-    count = due_until(off, on=on, rate=load.rate)
+    arrivals = Arrivals(load)
+    count = arrivals.until(off - on)
     if seal is not None and seal.due == count + 1:
         count = seal.due  # both round the instant of the last one; the request was sent
-    due = np.arange(count) * (NANOSECONDS / load.rate)
-    due += on
-    columns = _columns(np.rint(due, out=due).astype(np.int64))
+    columns = _columns(_schedule(arrivals, count=count, on=on))
     _, sent, end, outcome, marker, reused = columns
     amount = 0
     for rows in sheet.read(data):
@@ -186,6 +186,30 @@ def _listed(sheet: _Sheet, data: bytes | memoryview | Path, *, load: Load, on: i
     rows = rows[np.argsort(rows["n"], kind="stable")]
     due, sent, end, outcome, marker = (np.ascontiguousarray(rows[name]) for name in ("n", "sent", "end", "outcome", "marker"))
     return due, sent, end, outcome, marker, (rows["flags"] & 1) > 0
+
+
+def _schedule(arrivals: Arrivals, *, count: int, on: int) -> Ints:
+    """When each is due: as ``Arrivals.due`` says, for all of them at once."""
+    due = np.arange(count, dtype=np.float64)
+    if len(arrivals.legs) == 1:
+        due *= NANOSECONDS / arrivals.legs[0].rate
+        due += on
+        return np.rint(due, out=due).astype(np.int64)
+    edges = np.ceil([leg.first for leg in arrivals.legs]).astype(np.int64).tolist()
+    for leg, begin, end in zip(arrivals.legs, edges, [*edges[1:], count], strict=True):
+        part = due[min(begin, count) : max(min(end, count), min(begin, count))]
+        part -= leg.first
+        if leg.slope:
+            np.maximum(part, 0.0, out=part)
+            root = np.sqrt(np.maximum(0.0, leg.rate * leg.rate + 2 * leg.slope * part))
+            root += leg.rate
+            np.divide(2 * part, root, out=part, where=root > 0)
+        else:
+            part *= 1 / leg.rate
+        part += leg.begin
+    due *= NANOSECONDS
+    due += on
+    return np.rint(due, out=due).astype(np.int64)
 
 
 def _columns(due: Ints) -> Columns:
@@ -216,11 +240,6 @@ def silence(series: Series, *, until: int) -> float:
     order = np.argsort(series.sent[asked], kind="stable")
     sent, ended = series.sent[asked][order], np.maximum.accumulate(series.known_end[asked][order])
     return max(0.0, float(max((sent[1:] - ended[:-1]).max(initial=0), until - ended[-1])) / NANOSECONDS)
-
-
-def due_until(off: int, *, on: int, rate: float) -> int:
-    """How many requests are due in [on, off)."""
-    return max(0, int(np.ceil((off - on) * rate / NANOSECONDS - 1e-9)))
 
 
 def grades(series: Series, *, limit: float | None) -> Bytes:

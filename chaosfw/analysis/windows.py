@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from chaosfw.analysis.objectives import count
 from chaosfw.analysis.samples import BAD, PIECE, UNKNOWN, Bools, Bytes, Ints, Series
+from chaosfw.model.arrivals import turns
 from chaosfw.model.event import Phase
-from chaosfw.model.load import Outcome
-from chaosfw.model.record import PhaseLoad, PhaseSpan, Quantiles, Second
+from chaosfw.model.load import Load, Outcome
+from chaosfw.model.record import KindLoad, PhaseLoad, PhaseSpan, Quantiles, Second
 from chaosfw.timing import NANOSECONDS, nanoseconds, seconds
 
 BUCKETS = 300
@@ -60,6 +61,23 @@ def by_phase(series: Series, *, grade: Bytes, index: Indices, phases: Sequence[P
         )
         for number, one in enumerate(phases)
         if (mask := index == number).any()
+    )
+
+
+def by_kind(series: Series, *, grade: Bytes, load: Load, limit: float | None) -> tuple[KindLoad, ...]:
+    """Counts and quantiles of each kind of request, where there are several: whose turn each number was, the plan says."""
+    if not load.requests:
+        return ()
+    kind = np.resize(np.array(turns(load), np.uint16), len(series.due))
+    return tuple(
+        KindLoad(
+            name=one.name,
+            weight=one.weight,
+            counts=count(series, grade=grade, mask=mask, limit=limit),
+            quantiles=quantiles(_known(series, grade=grade, part=mask)),
+        )
+        for number, one in enumerate(load.requests)
+        if (mask := kind == number).any()
     )
 
 

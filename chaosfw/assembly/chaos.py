@@ -31,7 +31,7 @@ from chaosfw.model.event import Phase
 from chaosfw.model.experiment import Experiment
 from chaosfw.model.facts import EndpointFacts, Facts
 from chaosfw.model.fault import Bound, RunMark
-from chaosfw.model.load import Endpoint
+from chaosfw.model.load import Endpoint, Load
 from chaosfw.model.plan import Plan, Refusal
 from chaosfw.model.reaping import Word
 from chaosfw.model.record import Record, RunLine
@@ -47,7 +47,7 @@ from chaosfw.planning.preview import preview
 from chaosfw.planning.price import expected_seconds, planned_price
 from chaosfw.planning.replay import deviations
 from chaosfw.planning.rollbacks import with_rollbacks
-from chaosfw.ports import LoadDriver, Lock, Reached, Watcher
+from chaosfw.ports import LoadDriver, LoadRun, LoadWindow, Lock, Reached, Watcher
 from chaosfw.quantities import duration
 from chaosfw.safety import audit, fence
 from chaosfw.settings import narrowed
@@ -449,7 +449,7 @@ class Chaos:
                 exposure=self._exposure,
                 load=self._load_driver(),
                 endpoint=self._load_endpoint(),
-                window=lambda run: SampleWindow(run, rate=plan.experiment.load.rate if plan.experiment.load else 0.0),
+                window=_window(plan.experiment.load),
                 out=folder.path,
                 watchers=self.watchers,
                 started=self._load_started,
@@ -657,3 +657,7 @@ def _ordered(bound: Sequence[Bound]) -> tuple[Bound, ...]:
             number += 1
         made.append(but(one, undo=tuple(undos)))
     return tuple(made)
+
+
+def _window(load: Load | None) -> Callable[[LoadRun], LoadWindow] | None:
+    return (lambda run: SampleWindow(run, load)) if load is not None else None

@@ -19,7 +19,7 @@ from chaosfw.ports import LoadDriver
 
 def load_driver(name: str, *, root: Path, k6: str = "") -> LoadDriver:
     """The generator of that name. ``root``: what relative paths count from; ``k6``: its binary, where the settings name one."""
-    found: dict[str, LoadDriver] = {"prober": ProberDriver(), "locust": LocustDriver(root), "k6": K6Driver(k6, root=root)}
+    found: dict[str, LoadDriver] = {"prober": ProberDriver(root), "locust": LocustDriver(root), "k6": K6Driver(k6, root=root)}
     return found[name]
 
 

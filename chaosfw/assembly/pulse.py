@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from chaosfw.load.window import bounds, look
 from chaosfw.model.activity import LoadProvider
-from chaosfw.model.load import SAMPLE
+from chaosfw.model.arrivals import highest
+from chaosfw.model.load import SAMPLE, Load
 from chaosfw.ports import LoadRun, Pulse
 
 PATIENCE = 0.1
@@ -20,22 +21,22 @@ SHOWN = 2.0
 class SampleWindow:
     """Reads what is new since the last look, and forgets what is too old to matter."""
 
-    def __init__(self, run: LoadRun, rate: float) -> None:
+    def __init__(self, run: LoadRun, load: Load) -> None:
         self._run = run
-        self._rate = rate
+        self._load = load
         self._cursor = 0
         self._data = b""
 
     def sli(self, provider: LoadProvider, *, now: int) -> tuple[float, float] | None:
-        seen = look(self._read(), rate=self._rate, generator=self._run.generator, now=now, window=provider.window, patience=PATIENCE)
+        seen = look(self._read(), load=self._load, generator=self._run.generator, now=now, window=provider.window, patience=PATIENCE)
         return bounds(seen, provider=provider)
 
     def pulse(self, *, now: int) -> Pulse:
-        seen = look(self._read(), rate=self._rate, generator=self._run.generator, now=now, window=SHOWN, patience=PATIENCE)
+        seen = look(self._read(), load=self._load, generator=self._run.generator, now=now, window=SHOWN, patience=PATIENCE)
         return Pulse(rate=seen.rate, bad=seen.failed, p95=seen.quantile(0.95))
 
     def _read(self) -> bytes:
         fresh, self._cursor = self._run.samples(self._cursor)
-        keep = int(max(self._rate, UNPLANNED) * KEPT) * SAMPLE.size
+        keep = int(max(highest(self._load), UNPLANNED) * KEPT) * SAMPLE.size
         self._data = (self._data + fresh)[-keep:]
         return self._data

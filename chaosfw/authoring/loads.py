@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Literal
 
 from chaosfw.errors import UsageError
+from chaosfw.model.load import Auth, Script, Stage, Tls
 from chaosfw.model.load import Load as LoadNoun
-from chaosfw.model.load import Script
+from chaosfw.model.load import Request as RequestNoun
 from chaosfw.model.slo import SLO as SLONoun
 from chaosfw.model.slo import BurnRule, LatencyLimit
 from chaosfw.quantities import duration, quantile, share
+
+MOST_TURNS = 1000
+"""What weights may add up to."""
+MOST_PROCESSES = 64
 
 
 def Load(  # reads as the noun that it makes
@@ -27,6 +33,12 @@ def Load(  # reads as the noun that it makes
     status: tuple[int, ...] | int = (),
     marker: str = "x-chaosfw-pod",
     driver: Literal["prober", "k6"] = "prober",
+    stages: Sequence[Stage] = (),
+    requests: Sequence[RequestNoun] = (),
+    auth: Auth | None = None,
+    tls: Tls | None = None,
+    expect: str = "",
+    processes: int = 0,
 ) -> LoadNoun:
     """
     ``rate`` requests a second at an endpoint, open model: each is sent at its time whether or not earlier ones came back.
@@ -34,6 +46,12 @@ def Load(  # reads as the noun that it makes
     A new connection per request by default, because a few kept ones miss a victim (one of three with one connection: two
     times out of three). ``marker`` is the response header that names the instance which answered. ``driver``: the built-in generator,
     or ``"k6"``, which has to be installed; a locustfile or a k6 script of your own is ``cf.locust(…)``, ``cf.k6(…)``.
+
+    Of the built-in generator only: ``stages`` (``cf.ramp``) take the rate elsewhere from the load's beginning on, and the last one stays;
+    ``requests`` (``cf.Request``) are several kinds by weight instead of one ``path``; ``auth`` (``cf.bearer``, ``cf.basic``, ``cf.header``)
+    and ``tls`` (``cf.tls``) say who asks and whom is trusted; ``processes`` share the load (default: as many as the rate needs). At an
+    endpoint ``tcp://host:port`` a request is one connection: ok when it is up, or, where ``body`` is sent or ``expect`` awaited, when the
+    answer contains ``expect``. Raises UsageError for what can not be sent.
     """
     if driver not in ("prober", "k6"):
         raise UsageError(f"load {endpoint!r}: driver is {driver!r}, 'prober' or 'k6' was expected", hint="cf.locust('locustfile.py', at=…)")
@@ -41,6 +59,19 @@ def Load(  # reads as the noun that it makes
         raise UsageError(f"load {endpoint!r}: rate is {rate!r}, more than 0 requests a second was expected")
     if not path.startswith("/"):
         raise UsageError(f"load {endpoint!r}: path is {path!r}, a path starts with '/'")
+    alone = {"path": path != "/", "method": method != "GET", "body": bool(body), "status": bool(status)}
+    if requests and (both := [name for name, given in alone.items() if given]):
+        raise UsageError(f"load {endpoint!r}: {both[0]}= and requests= are both given", hint="each cf.Request(…) has its own")
+    if sum(one.weight for one in requests) > MOST_TURNS:
+        raise UsageError(f"load {endpoint!r}: the weights of requests= add up to more than {MOST_TURNS:,}", hint="smaller ones: 3 and 1")
+    if isinstance(processes, bool) or not isinstance(processes, int) or not 0 <= processes <= MOST_PROCESSES:
+        raise UsageError(f"load {endpoint!r}: processes is {processes!r}, 1 to {MOST_PROCESSES} were expected, or 0: as the rate needs")
+    own = {"stages": stages, "requests": requests, "auth": auth, "tls": tls, "expect": expect, "processes": processes}
+    if driver == "k6" and (named := [name for name, given in own.items() if given]):
+        raise UsageError(
+            f"load {endpoint!r}: driver='k6' knows one kind of request at one rate, {named[0]}= is not for it",
+            hint="a k6 script of your own can do all of that: cf.k6('load-test.js', at=…); or leave driver= away",
+        )
     return LoadNoun(
         endpoint=endpoint,
         path=path,
@@ -53,7 +84,66 @@ def Load(  # reads as the noun that it makes
         expected_status=(status,) if isinstance(status, int) else tuple(status),
         marker=marker.lower(),
         driver=driver,
+        stages=tuple(stages),
+        requests=tuple(requests),
+        auth=auth,
+        tls=tls,
+        expect=expect,
+        processes=processes,
     )
+
+
+def Request(  # reads as the noun that it makes
+    path: str,
+    *,
+    weight: int = 1,
+    method: str = "GET",
+    headers: dict[str, str] | None = None,
+    body: str = "",
+    status: tuple[int, ...] | int = (),
+) -> RequestNoun:
+    """
+    One kind of request of a load that sends several: of ``weight`` 3, three come for each one of weight 1, evenly spread and in an order
+    that is always the same. ``status``: what counts as ok; default: below 400. Raises UsageError for a path without ``/`` or a weight
+    that is no whole number above 0.
+    """
+    if not path.startswith("/"):
+        raise UsageError(f"request {path!r}: a path starts with '/'")
+    if isinstance(weight, bool) or not isinstance(weight, int) or not 0 < weight <= MOST_TURNS:
+        raise UsageError(f"request {path!r}: weight is {weight!r}, a whole number above 0 was expected")
+    statuses = (status,) if isinstance(status, int) else tuple(status)
+    return RequestNoun(path=path, method=method, headers=headers or {}, body=body, expected_status=statuses, weight=weight)
+
+
+def ramp(to: float, within: str | float = 0.0) -> Stage:
+    """The rate of a load goes to ``to`` requests a second in a straight line ``within`` that time, or at once. UsageError: not > 0."""
+    return Stage(rate=_positive(to, what="ramp: the rate to go to"), seconds=duration(within, what="ramp: within") if within else 0.0)
+
+
+def bearer(variable: str) -> Auth:
+    """``Authorization: Bearer …``, with the token from an environment variable: the secret itself is in no file and no report."""
+    return Auth(kind="bearer", variable=_variable(variable))
+
+
+def basic(user: str, *, password: str) -> Auth:
+    """HTTP Basic; ``password`` is the name of the environment variable that holds it."""
+    return Auth(kind="basic", user=user, variable=_variable(password))
+
+
+def header(name: str, *, variable: str) -> Auth:
+    """A header of its own, such as ``X-Api-Key``, with its value from an environment variable."""
+    return Auth(kind="header", header=name, variable=_variable(variable))
+
+
+def tls(*, ca: str = "", certificate: str = "", key: str = "", server_name: str = "", verify: bool = True) -> Tls:
+    """
+    Of an ``https`` endpoint: ``ca`` is a PEM file with what is trusted instead of the system's; ``certificate`` and ``key`` are shown to
+    servers that ask; ``server_name`` is what the certificate has to be for, where that is not the URL's host. ``verify=False`` believes
+    anybody, and the report says so. Paths count from pytest's rootdir.
+    """
+    if key and not certificate:
+        raise UsageError(f"tls: key is {key!r}, and there is no certificate= that it belongs to")
+    return Tls(ca=ca, certificate=certificate, key=key, server_name=server_name, verify=verify)
 
 
 def SLO(
@@ -175,6 +265,14 @@ def k6(file: str, *, at: str, vus: int | None = None, env: dict[str, str] | None
         driver="k6",
         script=Script(file=file, users=0 if vus is None else int(_positive(vus, what=f"{what}: vus")), env=env or {}),
     )
+
+
+def _variable(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise UsageError(
+            f"{name[:3]}… is no name of an environment variable", hint="the secret goes into a variable, and its name is given here"
+        )
+    return name
 
 
 def _positive(value: float, *, what: str) -> float:

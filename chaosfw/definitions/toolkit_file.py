@@ -13,14 +13,14 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from chaosfw.authoring.probes import availability, latency
 from chaosfw.definitions.located import Place, read
+from chaosfw.definitions.toolkit_load import load_of
 from chaosfw.errors import UsageError
 from chaosfw.model.activity import Action, HttpProvider, Hypothesis, Probe, ProcessProvider, Provider, PythonProvider, Step, Victims
 from chaosfw.model.experiment import Experiment, Origin
-from chaosfw.model.load import Load, Script
 from chaosfw.model.slo import SLO, LatencyLimit, Objective
 from chaosfw.model.struct import but
 from chaosfw.model.tolerance import Between, Exactly, OneOf, Tolerance, ToolkitTolerance
@@ -412,74 +412,11 @@ def _extended(experiment: Experiment, block: Place, shared: dict[str, Any], refe
         mitigate_within=None if mitigate < 0 else mitigate,
         defaults=unwritten,
         method=method,
-        load=_load(block),
+        load=load_of(block),
         slo=_slo(block),
         during_fault=_objectives(block),
         costs_at_most=_share(block, "costs_at_most"),
     )
-
-
-def _load(block: Place) -> Load | None:
-    given = block.get("load")
-    if given is None:
-        return None
-    script = _script(given)
-    if script is not None:
-        given.only("endpoint", "rate", "timeout", "marker", "driver", *SCRIPT)
-    else:
-        given.only("endpoint", "path", "rate", "method", "headers", "body", "timeout", "connection", "status", "marker", "driver")
-    statuses = tuple(one.value for one in given.listed("status") if isinstance(one.value, int))
-    rate = given.number("rate", default=0.0 if script else 50.0)
-    if rate <= 0 and not (script and given.get("rate") is None):
-        (given.get("rate") or given).problem(f"is {rate:g}: more than 0 requests a second was expected")
-    connection = given.one_of("connection", ("new", "keep-alive"), default="new")
-    return Load(
-        endpoint=given.text("endpoint"),
-        path=given.text("path", default="/"),
-        rate=rate,
-        method=given.text("method", default="GET"),
-        headers={str(key): str(value) for key, value in given.mapping("headers").items()},
-        body=given.text("body", default=""),
-        timeout=given.seconds("timeout", default=60.0 if script and _generator(given, script) == "k6" else 5.0),
-        connection="keep-alive" if script or connection == "keep-alive" else "new",
-        driver=_generator(given, script),
-        script=script,
-        expected_status=statuses,
-        marker=given.text("marker", default="x-chaosfw-pod").lower(),
-    )
-
-
-SCRIPT = ("file", "users", "spawn_rate", "tags", "exclude_tags", "classes", "env")
-"""Of a load that a locustfile or a k6 script describes."""
-
-
-def _script(given: Place) -> Script | None:
-    if given.get("file") is None:
-        return None
-    users = given.number("users", default=0.0)
-    if users < 0 or users != int(users):
-        (given.get("users") or given).problem(f"is {users:g}: a whole number above 0 was expected")
-    return Script(
-        file=given.text("file"),
-        users=int(users),
-        spawn_rate=given.number("spawn_rate", default=0.0),
-        tags=_texts(given, "tags"),
-        exclude_tags=_texts(given, "exclude_tags"),
-        classes=_texts(given, "classes"),
-        env={str(key): str(value) for key, value in given.mapping("env").items()},
-    )
-
-
-def _texts(given: Place, name: str) -> tuple[str, ...]:
-    return tuple(str(one.value) for one in given.listed(name))
-
-
-def _generator(given: Place, script: Script | None) -> Literal["prober", "locust", "k6"]:
-    """Named, or told by the file's ending."""
-    suits = ("locust", "k6") if script else ("prober", "k6")
-    default = suits[0] if script is None or not script.file.endswith(".js") else "k6"
-    found = given.one_of("driver", suits, default=default)
-    return "k6" if found == "k6" else "locust" if found == "locust" else "prober"
 
 
 def _slo(block: Place) -> SLO | None:

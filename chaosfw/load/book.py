@@ -12,11 +12,25 @@ import os
 from array import array
 from pathlib import Path
 
-from chaosfw.load.health import Vitals
-from chaosfw.model.load import NO_MARKER, SAMPLE, Outcome, Seal
-from chaosfw.model.struct import encode
+from chaosfw.model.load import NO_MARKER, SAMPLE, Health, Outcome, Seal
+from chaosfw.model.struct import Noun, encode
 
 _MOST_MARKERS = NO_MARKER - 1
+
+
+class Ended(Noun, frozen=True, kw_only=True):
+    """What a generator says at its end, beside its samples: goes into the seal as it is."""
+
+    off: int
+    due: int
+    unhealthy: tuple[Health, ...] = ()
+    suspended: bool = False
+    lookups: int = 0
+    lookups_failed: int = 0
+    exhausted: int = 0
+    ended: str = ""
+    lost: int = 0
+    said: tuple[str, ...] = ()
 
 
 class Book:
@@ -37,9 +51,17 @@ class Book:
     def write(
         self, number: int, *, sent: int, end: int, outcome: Outcome, status: int, marker: bytes | None, reused: bool, received: int
     ) -> None:
-        index = NO_MARKER if marker is None else self._index(marker)
+        index = NO_MARKER if marker is None else self.index(marker)
         self._rows += SAMPLE.pack(number, sent, end, status, index, outcome, 1 if reused else 0, 0, min(received, 0xFFFFFFFF))
         self.count += 1
+
+    def take(self, rows: bytes) -> None:
+        """Whole samples that somebody else has packed, with markers by our numbers."""
+        self._rows += rows
+        self.count += len(rows) // SAMPLE.size
+
+    def all_late(self, nanoseconds: array[int]) -> None:
+        self._lateness.extend(nanoseconds)
 
     def flush(self) -> None:
         if not self._rows:
@@ -69,7 +91,8 @@ class Book:
         last = len(ordered) - 1
         return (ordered[last // 2] / 1e9, ordered[last * 99 // 100] / 1e9, ordered[last] / 1e9)
 
-    def _index(self, marker: bytes) -> int:
+    def index(self, marker: bytes) -> int:
+        """The number that stands for a marker in the samples."""
         found = self._indices.get(marker)
         if found is None:
             if len(self._indices) >= _MOST_MARKERS:
@@ -78,37 +101,24 @@ class Book:
         return found
 
 
-def seal(
-    book: Book,
-    out: Path,
-    *,
-    vitals: Vitals,
-    off: int,
-    due: int,
-    lookups: int = 0,
-    lookups_failed: int = 0,
-    exhausted: int = 0,
-    ended: str = "",
-    lost: int = 0,
-    said: tuple[str, ...] = (),
-) -> Seal:
+def seal(book: Book, out: Path, ended: Ended) -> Seal:
     """Closes the book and writes ``seal.json`` beside it, last and at once."""
     digest = book.close()
     made = Seal(
         count=book.count,
         sha256=digest,
-        off=off,
-        due=due,
+        off=ended.off,
+        due=ended.due,
         markers=book.markers,
         lateness=book.lateness(),
-        unhealthy=vitals.unhealthy(),
-        suspended=vitals.suspended,
-        lookups=lookups,
-        lookups_failed=lookups_failed,
-        exhausted=exhausted,
-        ended=ended,
-        lost=lost,
-        said=said,
+        unhealthy=ended.unhealthy,
+        suspended=ended.suspended,
+        lookups=ended.lookups,
+        lookups_failed=ended.lookups_failed,
+        exhausted=ended.exhausted,
+        ended=ended.ended,
+        lost=ended.lost,
+        said=ended.said,
     )
     fresh = out / ".seal.json"
     fresh.write_bytes(encode(made))

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 
 from chaosfw.model.activity import LoadProvider
-from chaosfw.model.load import SAMPLE, Generator, Outcome
+from chaosfw.model.arrivals import Arrivals
+from chaosfw.model.load import SAMPLE, Generator, Load, Outcome
 from chaosfw.model.struct import Noun
 from chaosfw.timing import NANOSECONDS, nanoseconds
 
@@ -41,7 +42,7 @@ class Window(Noun, frozen=True, kw_only=True):
         return self.latencies[max(0, math.ceil(share * len(self.latencies)) - 1)]
 
 
-def look(data: bytes, *, rate: float, generator: Generator, now: int, window: float, patience: float = 0.0) -> Window:
+def look(data: bytes, *, load: Load, generator: Generator, now: int, window: float, patience: float = 0.0) -> Window:
     """
     The requests due in [now − patience − window, now − patience). ``patience``, in seconds, leaves out the youngest, which may
     not have ended; what has no sample after that is unknown, where a plan says that it was due. ``data`` may hold more, in any
@@ -51,7 +52,8 @@ def look(data: bytes, *, rate: float, generator: Generator, now: int, window: fl
     if listed := generator.schedule == "listed":
         first, last = max(on, until - nanoseconds(window)), max(on, until)
     else:
-        first, last = (_due_before(one, on=on, rate=rate) for one in (until - nanoseconds(window), until))
+        arrivals = Arrivals(load)
+        first, last = (arrivals.until(one - on) for one in (until - nanoseconds(window), until))
     there = 0
     ok, seen, errors = 0, 0, dict[str, int]()
     latencies: list[float] = []
@@ -61,7 +63,7 @@ def look(data: bytes, *, rate: float, generator: Generator, now: int, window: fl
         there += 1
         if outcome == Outcome.ok:
             ok += 1
-            latencies.append((end - (n if listed else on + n * NANOSECONDS / rate)) / NANOSECONDS)
+            latencies.append((end - (n if listed else on + arrivals.due(n))) / NANOSECONDS)
         else:
             name = Outcome(outcome).name
             errors[name] = errors.get(name, 0) + 1
@@ -94,7 +96,3 @@ def bounds(seen: Window, *, provider: LoadProvider) -> tuple[float, float] | Non
     best = (*[0.0] * seen.unknown, *seen.latencies)
     rank = max(0, math.ceil(provider.quantile * seen.intended) - 1)
     return (worst[rank], best[rank])
-
-
-def _due_before(instant: int, *, on: int, rate: float) -> int:
-    return max(0, math.ceil((instant - on) * rate / NANOSECONDS - 1e-9))

@@ -35,6 +35,54 @@ class Script(Noun, frozen=True, kw_only=True):
     """Of the file as it was when the run was planned. What it imports is not in it."""
 
 
+class Stage(Noun, frozen=True, kw_only=True):
+    """The rate goes in a straight line to ``rate`` requests a second within ``seconds``; 0: at once."""
+
+    rate: float
+    seconds: float = 0.0
+
+
+class Request(Noun, frozen=True, kw_only=True):
+    """One kind of request. ``weight``: so many of them come for each of weight 1, evenly spread."""
+
+    path: str = "/"
+    method: str = "GET"
+    headers: dict[str, str] = {}
+    body: str = ""
+    expected_status: tuple[int, ...] = ()
+    """Statuses that count as ok; empty: every status below 400."""
+    weight: int = 1
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class Auth(Noun, frozen=True, kw_only=True):
+    """
+    How the load says who it is. The secret is in the environment variable ``variable`` of whoever runs it, and is read when the load is
+    started: no file of ours ever holds it.
+    """
+
+    kind: Literal["bearer", "basic", "header"]
+    variable: str
+    user: str = ""
+    header: str = "Authorization"
+
+
+class Tls(Noun, frozen=True, kw_only=True):
+    """What an ``https`` endpoint is asked to prove, and what we show. Paths; a relative one counts from pytest's rootdir."""
+
+    ca: str = ""
+    """Certificates that are trusted; empty: those of the system."""
+    certificate: str = ""
+    """Our own, for servers that ask for one, with its key in ``key`` or in the same file."""
+    key: str = ""
+    server_name: str = ""
+    """What the server's certificate has to be for, where that is not the URL's host."""
+    verify: bool = True
+
+
 class Load(Noun, frozen=True, kw_only=True):
     """
     ``rate`` requests a second at ``endpoint`` (a name that the environment resolves). ``timeout`` seconds ends a request. With a
@@ -55,6 +103,22 @@ class Load(Noun, frozen=True, kw_only=True):
     """Response header that names the instance which answered; the proof that victims served traffic."""
     driver: Literal["prober", "locust", "k6"] = "prober"
     script: Script | None = None
+    stages: tuple[Stage, ...] = ()
+    """After ``rate``, one after the other from the load's beginning; the last one's rate stays."""
+    requests: tuple[Request, ...] = ()
+    """Several kinds, by weight, instead of the one that ``path``, ``method``, ``body`` and ``expected_status`` describe."""
+    auth: Auth | None = None
+    tls: Tls | None = None
+    expect: str = ""
+    """``tcp``: what the answer has to contain."""
+    processes: int = 0
+    """Of the generator, or workers of Locust; 0: as many as the rate needs."""
+
+    @property
+    def kinds(self) -> tuple[Request, ...]:
+        """What is sent, at least one."""
+        alone = Request(path=self.path, method=self.method, body=self.body, expected_status=self.expected_status)
+        return self.requests or (alone,)
 
     @property
     def open(self) -> bool:

@@ -252,6 +252,15 @@ class Exposure(Noun, frozen=True, kw_only=True):
     """For ``inferred``: connections after which missing every victim has a chance below 1 in 1,000."""
 
 
+class KindLoad(Noun, frozen=True, kw_only=True):
+    """One kind of request of a load that sends several."""
+
+    name: str
+    weight: int
+    counts: Counts
+    quantiles: Quantiles
+
+
 class LoadLine(Noun, frozen=True, kw_only=True):
     """The load of the run and the state of its generator."""
 
@@ -263,6 +272,8 @@ class LoadLine(Noun, frozen=True, kw_only=True):
     """The samples on disk are those that the seal names."""
     total: Counts
     phases: tuple[PhaseLoad, ...]
+    kinds: tuple[KindLoad, ...] = ()
+    """By kind of request, where there are several."""
     tainted: int = 0
     missing: int = 0
     resolution: float = 0.0

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 from chaosfw.model.activity import LoadProvider
+from chaosfw.model.arrivals import lowest
 from chaosfw.model.environment import Limits, Target
 from chaosfw.model.experiment import Experiment
 from chaosfw.model.facts import BudgetFacts, Facts, NodeFacts
@@ -213,11 +214,12 @@ def too_few_samples(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusa
     one = plan.experiment
     if one.load is None or not one.load.open:
         return
-    planned = one.load.rate * max(one.lasts, one.recover_within if _heals_itself(plan) else one.lasts)
+    rate = lowest(one.load)
+    planned = rate * max(one.lasts, one.recover_within if _heals_itself(plan) else one.lasts)
     for objective in (wanted for wanted in one.during_fault if wanted.target > 0):
         needed = math.ceil(math.log(0.05) / math.log(objective.target)) if objective.target < 1 else math.inf
         if planned < needed:
-            seconds = "for ever" if needed == math.inf else f"{needed / one.load.rate:.0f} s"
+            seconds = "for ever" if needed == math.inf else f"{needed / rate:.0f} s"
             yield Refusal(
                 slug="too-few-samples",
                 sentence=f"{objective}: {planned:.0f} requests are planned while the fault is in, {needed:g} are needed to decide it",
@@ -225,12 +227,10 @@ def too_few_samples(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusa
                 if needed != math.inf
                 else "100 % can only be refuted, never held",
             )
-    if one.load.rate * one.stable_for < 100:
-        rate, lasts = 100 / max(one.stable_for, 0.001), 100 / one.load.rate
-        sentence = (
-            f"stable recovery needs 100 requests in stable_for={one.stable_for:g} s, {one.load.rate * one.stable_for:.0f} are planned"
-        )
-        yield Refusal(slug="too-few-samples", sentence=sentence, hint=f"rate={rate:.0f} or stable_for='{lasts:.0f}s'")
+    if rate * one.stable_for < 100:
+        needed_rate, lasts = 100 / max(one.stable_for, 0.001), 100 / rate
+        sentence = f"stable recovery needs 100 requests in stable_for={one.stable_for:g} s, {rate * one.stable_for:.0f} are planned"
+        yield Refusal(slug="too-few-samples", sentence=sentence, hint=f"rate={needed_rate:.0f} or stable_for='{lasts:.0f}s'")
 
 
 def closed_loop_claims(plan: Plan, facts: Facts, limits: Limits) -> Iterator[Refusal]:

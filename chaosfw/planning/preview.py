@@ -40,11 +40,24 @@ def sent(load: Load) -> str:
     """What is sent, in words."""
     script, at = load.script, f"at {load.endpoint}"
     if script is None:
-        return f"{load.rate:g} requests/s {at}{load.path}" + (f", by {load.driver}" if load.driver != "prober" else "")
+        return f"{paced(load)} {at}{asked(load)}" + (f", by {load.driver}" if load.driver != "prober" else "")
     if load.open:
         return f"{load.rate:g} tasks/s of {script.file} {at}"
     users = f"{script.users} {'VUs' if load.driver == 'k6' else 'users'} of " if script.users else "as it says: "
     return f"{users}{script.file} {at}"
+
+
+def paced(load: Load) -> str:
+    """The rate, and where it goes along the stages."""
+    steps = [f"{stage.rate:g}" + (f" within {stage.seconds:g} s" if stage.seconds else "") for stage in load.stages]
+    return ", then ".join([f"{load.rate:g}", *steps]) + " requests/s"
+
+
+def asked(load: Load) -> str:
+    """The path, or each kind with its share."""
+    whole = sum(one.weight for one in load.kinds)
+    kinds = [f"{one.weight / whole * 100:.3g} % {one.name}" for one in load.requests]
+    return ": " + ", ".join(kinds) if kinds else load.path
 
 
 def _guard_lines(refusals: Sequence[Refusal], suppressed: Sequence[str]) -> list[str]:

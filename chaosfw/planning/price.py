@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chaosfw.model.arrivals import highest
 from chaosfw.model.experiment import Experiment
 
 
@@ -16,7 +17,7 @@ def planned_price(experiment: Experiment, *, seconds: float) -> tuple[float | No
     if experiment.load is None or experiment.slo is None:
         return None, None
     slo = experiment.slo
-    rate = experiment.load.rate or slo.requests_per_window / slo.window or 1.0  # of unknown traffic the share is known all the same
+    rate = highest(experiment.load) or slo.requests_per_window / slo.window or 1.0  # of unknown traffic the share is known all the same
     window = slo.requests_per_window or rate * slo.window
     budget = window * (1 - slo.availability)
     if experiment.costs_at_most is not None:

@@ -14,7 +14,10 @@ from pathlib import Path
 
 import msgspec
 
+from chaosfw.load.book import Book, seal
 from chaosfw.load.orders import Orders, Ready
+from chaosfw.load.prober.driver import processes
+from chaosfw.load.prober.parts import Parts
 from chaosfw.load.prober.sending import Sending
 from chaosfw.model.load import Generator
 from chaosfw.model.struct import encode
@@ -26,13 +29,21 @@ def main() -> None:
     orders = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Orders)
     _allow_many_descriptors()
     _go_first()
-    sending = Sending(orders, clock=SYSTEM, stdin=sys.stdin.fileno())
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sending.stop())
+    out, amount = Path(orders.out), processes(orders.load)
     gc.collect()
     gc.freeze()
     gc.disable()  # nothing here makes cycles; a collection would make requests late
-    os.write(1, encode(Ready(generator=Generator(name="prober", version="1", on=sending.on, pid=os.getpid()))) + b"\n")
-    sending.run()
+    run: Sending | Parts
+    if amount > 1:
+        run = Parts(orders, clock=SYSTEM, stdin=sys.stdin.fileno(), amount=amount)
+        book = run.book
+    else:
+        book = Book(out / "samples.bin")
+        run = Sending(orders, clock=SYSTEM, stdin=sys.stdin.fileno(), book=book)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: run.stop())
+    blind = ("no certificate is checked",) if orders.load.tls is not None and not orders.load.tls.verify else ()
+    os.write(1, encode(Ready(generator=Generator(name="prober", version="1", on=run.on, pid=os.getpid(), blind=blind))) + b"\n")
+    seal(book, out, run.run())
 
 
 def _allow_many_descriptors() -> None:

@@ -9,15 +9,28 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from chaosfw.model.fault import UndoRecord
 from chaosfw.model.load import Load
-from chaosfw.model.record import Coverage, Due, ObjectiveLine, Outage, PageDue, PhaseLoad, ProbeLine, Quantiles, Record, Recovery, RunLine
+from chaosfw.model.record import (
+    Coverage,
+    Due,
+    KindLoad,
+    ObjectiveLine,
+    Outage,
+    PageDue,
+    PhaseLoad,
+    ProbeLine,
+    Quantiles,
+    Record,
+    Recovery,
+    RunLine,
+)
 from chaosfw.model.struct import Json, to_json
 from chaosfw.model.tolerance import Between
 from chaosfw.model.verdict import Condition, Finding, Truth
-from chaosfw.planning.preview import sent
+from chaosfw.planning.preview import paced, sent
 from chaosfw.reporting import figures
 from chaosfw.reporting.page import Cell, Fact, Section, Table
 from chaosfw.reporting.timeline import outage_length
@@ -490,19 +503,29 @@ def _load(record: Record) -> Section | None:
             tone="good" if whole else "bad",
         )
     )
-    rows = tuple(_phase(one) for one in load.phases)
+    rows = tuple((Cell(text=one.phase.value), *_amounts(one)) for one in load.phases)
     table = Table(
         caption="Latency by phase of the intended start; failed requests count as infinite, the columns marked “good” leave them out",
         head=("Phase", "Requests", "Bad", "Unknown", "p50", "p95", "p99", "Max", "p50 good", "p95 good", "p99 good"),
         rows=rows,
         numeric=frozenset(range(1, 11)),
     )
-    return Section(slug="load", title="Load: what was really sent", facts=tuple(facts), tables=(table,) if rows else ())
+    tables = (*((table,) if rows else ()), *((_kinds_table(load.kinds),) if load.kinds else ()))
+    return Section(slug="load", title="Load: what was really sent", facts=tuple(facts), tables=tables)
+
+
+def _kinds_table(kinds: Sequence[KindLoad]) -> Table:
+    return Table(
+        caption="By kind of request, over the whole load",
+        head=("Request", "Weight", "Requests", "Bad", "Unknown", "p50", "p95", "p99", "Max", "p50 good", "p95 good", "p99 good"),
+        rows=tuple((Cell(text=figures.short(one.name), code=True), Cell(text=f"{one.weight:,}"), *_amounts(one)) for one in kinds),
+        numeric=frozenset(range(1, 12)),
+    )
 
 
 def _intended(wanted: Load, rate: float) -> str:
     if wanted.script is None:
-        return f"{wanted.rate:g} a second, {wanted.connection} connections" + (f", by {wanted.driver}" if wanted.driver != "prober" else "")
+        return f"{paced(wanted)}, {wanted.connection} connections" + (f", by {wanted.driver}" if wanted.driver != "prober" else "")
     return f"{sent(wanted)}; {rate:.4g} a second" + ("" if wanted.open else " before the fault")
 
 
@@ -527,10 +550,9 @@ def _unknown(record: Record) -> str:
     return ", ".join(f"{amount:,} {name}" for name, amount in amounts.items() if amount) or "none dropped, aborted, missing or tainted"
 
 
-def _phase(one: PhaseLoad) -> tuple[Cell, ...]:
+def _amounts(one: PhaseLoad | KindLoad) -> tuple[Cell, ...]:
     q, counts = one.quantiles, one.counts
     return (
-        Cell(text=one.phase.value),
         Cell(text=f"{counts.intended:,}"),
         Cell(text=f"{counts.bad:,}", tone="bad" if counts.bad else ""),
         Cell(text=f"{counts.unknown:,}", tone="unknown" if counts.unknown else ""),

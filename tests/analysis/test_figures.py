@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from chaosfw.analysis import objectives, outages, windows
 from chaosfw.analysis.budget import budget_left, price
 from chaosfw.analysis.fold import fold
-from chaosfw.analysis.samples import BAD, GOOD, UNKNOWN, Series, due_until, grades, series
+from chaosfw.analysis.samples import BAD, GOOD, UNKNOWN, Series, grades, series
 from chaosfw.analysis.summary import run_line, toolkit_outcome
+from chaosfw.model.arrivals import Arrivals
 from chaosfw.model.event import Halted, Phase
 from chaosfw.model.load import NO_MARKER, SAMPLE, Generator, Load, Outcome
 from chaosfw.model.record import Counts, Round
@@ -201,7 +202,7 @@ def test_requests_due_while_the_generator_was_late_are_unknown() -> None:
 def test_intended_requests_are_those_of_the_plan(n: int, rate: float) -> None:
     on = 5 * 10**12
 
-    assert abs(due_until(on + round(n * 1e9 / rate), on=on, rate=rate) - n) <= 1
+    assert abs(Arrivals(Load(endpoint="shop", rate=rate)).until(on + round(n * 1e9 / rate) - on) - n) <= 1
 
 
 def test_quantiles_are_nearest_rank_with_failures_as_infinite() -> None:

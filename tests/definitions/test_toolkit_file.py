@@ -14,7 +14,7 @@ from chaosfw.assembly import catalogue
 from chaosfw.definitions.toolkit_file import KNOWN, load_file
 from chaosfw.model.activity import HttpProvider, ProcessProvider, PythonProvider, Victims
 from chaosfw.model.experiment import Experiment
-from chaosfw.model.load import Load, Script
+from chaosfw.model.load import Auth, Load, Request, Script, Stage, Tls
 from chaosfw.model.struct import but
 from chaosfw.model.tolerance import Between, Exactly, OneOf, ToolkitTolerance
 from tests.definitions.conftest import ACTION, PROBE, PYTHON, Read, Wrong, whole
@@ -454,6 +454,22 @@ LISTED: dict[str, Any] = {"endpoint": "shop", "rate": 0.0, "connection": "keep-a
             Load(endpoint="shop", rate=30.0, connection="keep-alive", driver="locust", script=Script(file="l.py")),
         ),
         ({"endpoint": "shop", "driver": "k6"}, Load(endpoint="shop", driver="k6")),
+        (
+            {"endpoint": "shop", "rate": 5, "stages": [{"rate": 50, "within": "1m"}, {"rate": 9}], "processes": 2},
+            Load(endpoint="shop", rate=5.0, stages=(Stage(rate=50.0, seconds=60.0), Stage(rate=9.0)), processes=2),
+        ),
+        (
+            {"endpoint": "shop", "requests": [{"path": "/a", "weight": 3, "status": [204]}, {"path": "/b", "method": "POST", "body": "x"}]},
+            Load(
+                endpoint="shop",
+                requests=(Request(path="/a", weight=3, expected_status=(204,)), Request(path="/b", method="POST", body="x")),
+            ),
+        ),
+        (
+            {"endpoint": "shop", "auth": {"basic": "ann", "variable": "PASSWORD"}, "tls": {"ca": "ca.pem", "verify": False}},
+            Load(endpoint="shop", auth=Auth(kind="basic", user="ann", variable="PASSWORD"), tls=Tls(ca="ca.pem", verify=False)),
+        ),
+        ({"endpoint": "cache", "body": "PING", "expect": "PONG"}, Load(endpoint="cache", body="PING", expect="PONG")),
     ],
 )
 def test_a_load_may_be_somebodys_own_file(read: Read, block: dict[str, Any], load: Load) -> None:
@@ -467,6 +483,14 @@ def test_a_load_may_be_somebodys_own_file(read: Read, block: dict[str, Any], loa
         ({"endpoint": "shop", "file": "l.py", "path": "/x"}, "path"),
         ({"endpoint": "shop", "file": "l.py", "users": 1.5}, "a whole number above 0"),
         ({"endpoint": "shop", "users": 3}, "users"),
+        ({"endpoint": "shop", "stages": [{"rate": 0}]}, "load.stages[0] is no use: ramp"),
+        ({"endpoint": "shop", "stages": [{"rate": 1, "for": "5s"}]}, "load.stages[0].for is unknown"),
+        ({"endpoint": "shop", "requests": [{"path": "a"}]}, "a path starts with '/'"),
+        ({"endpoint": "shop", "auth": {"bearer": "A", "basic": "b"}}, "one of bearer, basic, header"),
+        ({"endpoint": "shop", "auth": {"bearer": "not a name"}}, "no name of an environment variable"),
+        ({"endpoint": "shop", "tls": {"key": "k.pem"}}, "no certificate="),
+        ({"endpoint": "shop", "driver": "k6", "expect": "x"}, "expect= is not for it"),
+        ({"endpoint": "shop", "file": "l.py", "stages": []}, "stages"),
         ({"endpoint": "shop", "file": "l.py", "rate": 0}, "more than 0 requests"),
     ],
 )

@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from chaosfw.load.book import Book, seal
+from chaosfw.load.book import Book, Ended, seal
 from chaosfw.load.health import Vitals
 from chaosfw.load.k6.program import ending, version
 from chaosfw.load.k6.stream import Stream
@@ -135,16 +135,16 @@ class Collector:
             said.append(f"{self._stream.dropped:,} iterations dropped: there was no VU for them")
         if code == 99:
             said.append("a threshold of the script was crossed")
-        seal(
-            self._book,
-            self._out,
-            vitals=self._vitals,
+        ended = Ended(
             off=self._off or SYSTEM.monotonic_ns(),
             due=self._book.count,
+            unhealthy=self._vitals.unhealthy(),
+            suspended=self._vitals.suspended,
             ended="" if self._told else ending(code),
             lost=silent + self._stream.longer,
             said=tuple(said[:20]),
         )
+        seal(self._book, self._out, ended)
 
     def _constant(self) -> bool:
         """Every VU works to the end: one that is silent waits for something."""

@@ -15,7 +15,7 @@ import gevent
 import locust
 from locust.contrib.fasthttp import FastHttpUser
 
-from chaosfw.load.book import seal
+from chaosfw.load.book import Ended, seal
 from chaosfw.load.locust import strict
 from chaosfw.load.locust.driver import spawn_rate, users
 from chaosfw.load.locust.pacing import Pacing
@@ -66,15 +66,16 @@ class Running:
         off = self._recording.off or SYSTEM.monotonic_ns()
         self._recording.vitals.look(SYSTEM.monotonic_ns())
         self._recording.cut()
-        seal(
-            self._recording.book,
-            self._out,
-            vitals=self._recording.vitals,
+        vitals = self._recording.vitals
+        told_last = Ended(
             off=off,
             due=self._recording.book.count,
+            unhealthy=vitals.unhealthy(),
+            suspended=vitals.suspended,
             ended="" if told else ended,
             said=tuple(self._words()),
         )
+        seal(self._recording.book, self._out, told_last)
 
     def _init(self, environment: Any, **told: Any) -> None:
         self._environment = environment

@@ -13,7 +13,7 @@ import socket
 import ssl
 
 from chaosfw.load.prober.names import Address
-from chaosfw.load.prober.response import Malformed, Response
+from chaosfw.load.prober.response import Answer, Malformed
 from chaosfw.model.load import Outcome
 
 IN, OUT = select.EPOLLIN | select.EPOLLRDHUP, select.EPOLLOUT
@@ -43,7 +43,7 @@ class Exchange:
         "wants",
     )
 
-    def __init__(self, number: int, *, due: int, sent: int, request: bytes, response: Response) -> None:
+    def __init__(self, number: int, *, due: int, sent: int, request: bytes, response: Answer) -> None:
         self.number, self.due, self.sent = number, due, sent
         self.response = response
         self.reused = False
@@ -86,7 +86,7 @@ class Exchange:
                 return None
             if self._rest:
                 return self._send(early=False)
-            return self._read()
+            return Outcome.ok if self.response.immediate else self._read()
         except ssl.SSLWantReadError:
             self.wants = IN
         except ssl.SSLWantWriteError:
@@ -123,6 +123,8 @@ class Exchange:
 
     def _send(self, *, early: bool) -> Outcome | None:
         assert self.sock is not None
+        if not self._rest and early:
+            return None  # nothing to say: whether the connection is up, the socket tells
         try:
             self._rest = self._rest[self.sock.send(self._rest) :]
         except (BlockingIOError, ssl.SSLWantWriteError):

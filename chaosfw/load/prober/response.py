@@ -1,10 +1,12 @@
 """
-An HTTP/1.1 response, fed as it arrives: status, marker header, and whether it is whole.
+An HTTP/1.1 response, fed as it arrives: status, marker header, and whether it is whole. And what is awaited over bare TCP.
 
 Called by :mod:`chaosfw.load.prober.exchange` for each piece read. It keeps no body: a body is counted and let go.
 """
 
 from __future__ import annotations
+
+from typing import Protocol
 
 _END = b"\r\n\r\n"
 _LONGEST_HEAD = 65536
@@ -14,10 +16,53 @@ class Malformed(Exception):
     """These bytes are no HTTP response."""
 
 
+class Answer(Protocol):
+    """What an exchange feeds with what it reads. ``immediate``: it is whole as soon as the connection is up, and nothing was asked."""
+
+    received: int
+    status: int
+    seen: bytes | None
+    keeps: bool
+
+    @property
+    def immediate(self) -> bool: ...
+
+    def feed(self, data: bytes) -> bool: ...
+
+    def ended(self) -> bool: ...
+
+
+class Words:
+    """An answer over bare TCP: whole when it contains the words that are waited for, or anything at all."""
+
+    __slots__ = ("_buffer", "_words", "immediate", "keeps", "received", "seen", "status")
+
+    def __init__(self, words: bytes, *, asked: bool) -> None:
+        self._words, self._buffer = words, b""
+        self.immediate = not asked
+        self.received = self.status = 0
+        self.seen: bytes | None = None
+        self.keeps = False
+
+    def feed(self, data: bytes) -> bool:
+        """Raises Malformed when it goes on and on without the words."""
+        self.received += len(data)
+        self._buffer += data
+        if self._words in self._buffer:
+            return True
+        if len(self._buffer) > _LONGEST_HEAD:
+            raise Malformed("the words that are waited for do not come")
+        return False
+
+    def ended(self) -> bool:
+        return False
+
+
 class Response:
     """One response. ``feed`` and ``ended`` say whether it is whole now."""
 
     __slots__ = ("_buffer", "_chunked", "_left", "_marker", "_without_body", "keeps", "received", "seen", "status")
+    immediate = False
 
     def __init__(self, marker: bytes, *, without_body: bool) -> None:
         self._marker = marker

@@ -1,27 +1,30 @@
 """
 The loop: sends each request when it is due, whether or not earlier ones came back, and writes down what became of it.
 
-Run by ``chaosfw.processes.prober``. One thread, one epoll. A wake-up sends everything that is due before it looks at any
-answer, so that slow answers never make requests late. It stops at a word or the end of its standard input, at SIGTERM, and
-when whoever started it is gone (which closes that input).
+Run by ``chaosfw.processes.prober``, alone or as one of several that share a load by the requests' numbers. One thread, one epoll. A
+wake-up sends everything that is due before it looks at any answer, so that slow answers never make requests late. It stops at a word or
+the end of its input, at SIGTERM, and when whoever started it is gone (which closes that input).
 """
 
 from __future__ import annotations
 
+import os
 import select
 import socket
-import ssl
+import struct
 from collections import deque
-from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
-from chaosfw.load.book import Book, seal
+from chaosfw.load.book import Ended
 from chaosfw.load.health import Vitals
 from chaosfw.load.orders import Orders
 from chaosfw.load.prober.exchange import IN, Exchange
 from chaosfw.load.prober.names import Names
-from chaosfw.load.prober.response import Response
-from chaosfw.model.load import NUMBER, Load, Outcome, Seal
+from chaosfw.load.prober.requests import Prepared, prepared
+from chaosfw.load.prober.secure import context
+from chaosfw.model.arrivals import Arrivals, highest, turns
+from chaosfw.model.load import Outcome
 from chaosfw.timing import NANOSECONDS, Clock, nanoseconds
 
 HEAD_START = NANOSECONDS // 20
@@ -36,48 +39,65 @@ _AT_ONCE = 128
 _MARGIN = 64
 """In flight beyond rate x timeout; more than that are dropped."""
 
+WORD = struct.Struct("<q")
+"""The word to stop: the instant until which what is due is still sent, ns CLOCK_MONOTONIC."""
+
+_PORTS = {"https": 443, "http": 80}
+
+
+class Writer(Protocol):
+    """Where samples go."""
+
+    def late(self, nanoseconds: int) -> None: ...
+
+    def write(
+        self, number: int, *, sent: int, end: int, outcome: Outcome, status: int, marker: bytes | None, reused: bool, received: int
+    ) -> None: ...
+
+    def flush(self) -> None: ...
+
 
 class Sending:
-    """One load from its first request to its seal."""
+    """One load from its first request to its end, or each ``of``-th request of it, from number ``part`` on."""
 
-    def __init__(self, orders: Orders, *, clock: Clock, stdin: int) -> None:
+    def __init__(self, orders: Orders, *, clock: Clock, stdin: int, book: Writer, on: int = 0, part: int = 0, of: int = 1) -> None:
         load, url = orders.load, urlsplit(orders.url)
-        self._load, self._clock, self._stdin = load, clock, stdin
-        self._out = Path(orders.out)
+        self._load, self._clock, self._stdin, self._book = load, clock, stdin, book
         self._host = url.hostname or "127.0.0.1"
-        self._secure = ssl.create_default_context() if url.scheme == "https" else None
-        self._names = Names(self._host, url.port or (443 if self._secure else 80))
-        self._head, self._body = _request(load, netloc=url.netloc, prefix=url.path)
-        self._marker = load.marker.lower().encode("latin-1")
-        self._book = Book(self._out / "samples.bin")
+        self._secure = context(load.tls) if url.scheme == "https" else None
+        self._server_name = load.tls.server_name if load.tls and load.tls.server_name else self._host
+        self._names = Names(self._host, url.port or _PORTS.get(url.scheme, 0))
+        self._kinds, self._turns = prepared(load, url=url), turns(load)
         self._poll = select.epoll()
         self._flying: dict[int, Exchange] = {}
         self._order: deque[Exchange] = deque()
         self._idle: dict[int, socket.socket] = {}
         self._timeout = nanoseconds(load.timeout)
-        self._most = int(load.rate * load.timeout * 1.1) + _MARGIN
-        self._step = NANOSECONDS / load.rate
-        self._next = 0
+        self._most = int(highest(load) / of * load.timeout * 1.1) + _MARGIN
+        self._arrivals = Arrivals(load)
+        self._part = self._next = part
+        self._of = of
         self._off = 0
-        self._asked = False
+        self._until = -1
         self._exhausted = 0
-        self.on = clock.monotonic_ns() + HEAD_START
+        self.on = on or clock.monotonic_ns() + HEAD_START
+        self._due = self.on + self._arrivals.due(part)
         self._vitals = Vitals(clock, on=self.on)
 
-    def stop(self) -> None:
-        """Asks the loop to stop. May be called from a signal handler, in the middle of anything."""
-        self._asked = True
+    def stop(self, until: int = 0) -> None:
+        """Asks the loop to stop, now or at an instant. May be called from a signal handler, in the middle of anything."""
+        self._until = until
 
-    def run(self) -> Seal:
-        """Until it is stopped and drained. Writes ``seal.json`` last."""
+    def run(self) -> Ended:
+        """Until it is stopped and drained."""
         self._poll.register(self._stdin, select.EPOLLIN)
         flush_at = self.on
         while True:
             now = self._clock.monotonic_ns()
             if not self._off:
-                self._send_until(now)
-            if self._asked and not self._off:
-                self._off = max(now, self.on)  # what was due until now has just been sent: it belongs to the load
+                self._send_until(min(now, self._until - 1) if self._until > 0 else now)
+                if 0 <= self._until <= now:
+                    self._off = max(self._until or now, self.on)  # what was due until now has just been sent: it belongs to the load
             self._expire(now)
             if now >= flush_at:
                 self._book.flush()
@@ -92,24 +112,24 @@ class Sending:
     def _patience(self, now: int, *, flush_at: int) -> float:
         until = flush_at
         if not self._off:
-            until = min(until, self.on + int(self._next * self._step))
+            until = min(until, self._due, self._until if self._until > 0 else until)
         if self._order:
             until = min(until, self._order[0].sent + self._timeout)
         return max(0.0, (until - now) / NANOSECONDS)
 
     def _send_until(self, now: int) -> None:
-        while (due := self.on + int(self._next * self._step)) <= now:
-            self._send(self._next, due=due)
-            self._next += 1
+        while self._due <= now:
+            self._send(self._next, due=self._due)
+            self._next += self._of
+            self._due = self.on + self._arrivals.due(self._next)
 
     def _send(self, number: int, *, due: int) -> None:
         if len(self._flying) >= self._most:
             self._drop(number, due=due)
             return
+        kind = self._kind(number)
         sent = self._clock.monotonic_ns()
-        response = Response(self._marker, without_body=self._load.method == "HEAD")
-        request = b"%s%d\r\n\r\n%s" % (self._head, number, self._body)
-        exchange = Exchange(number, due=due, sent=sent, request=request, response=response)
+        exchange = Exchange(number, due=due, sent=sent, request=kind.request(number), response=kind.response())
         outcome = self._begin(exchange)
         if outcome is Outcome.dropped:
             self._exhaust(exchange)
@@ -128,6 +148,9 @@ class Sending:
         else:
             self._poll.register(descriptor, exchange.wants)
 
+    def _kind(self, number: int) -> Prepared:
+        return self._kinds[self._turns[number % len(self._turns)]]
+
     def _begin(self, exchange: Exchange) -> Outcome | None:
         if self._idle:
             return exchange.reuse(self._idle.popitem()[1])
@@ -135,7 +158,7 @@ class Sending:
         if address is None:
             self._vitals.unresolved(exchange.due)
             return Outcome.dns
-        return exchange.open(address, secure=self._secure, host=self._host)
+        return exchange.open(address, secure=self._secure, host=self._server_name)
 
     def _ready(self, descriptor: int) -> None:
         exchange = self._flying.get(descriptor)
@@ -154,8 +177,9 @@ class Sending:
     def _not_flying(self, descriptor: int) -> None:
         """Our standard input, or an idle connection that the server has closed."""
         if descriptor == self._stdin:
+            word = os.read(self._stdin, WORD.size)
             self._poll.unregister(self._stdin)
-            self.stop()
+            self.stop(*WORD.unpack(word) if len(word) == WORD.size else ())
         elif (idle := self._idle.pop(descriptor, None)) is not None:
             idle.close()
 
@@ -171,7 +195,7 @@ class Sending:
         exchange.end = self._clock.monotonic_ns()
         response = exchange.response
         if outcome is Outcome.ok:
-            outcome = graded(response.status, self._load.expected_status)
+            outcome = self._kind(exchange.number).graded(response)
         self._book.write(
             exchange.number,
             sent=exchange.sent,
@@ -207,50 +231,22 @@ class Sending:
         self._vitals.dropped(due)
         self._book.write(number, sent=0, end=0, outcome=Outcome.dropped, status=0, marker=None, reused=False, received=0)
 
-    def _finish(self) -> Seal:
+    def _finish(self) -> Ended:
         for exchange in list(self._flying.values()):
             self._end(exchange, Outcome.aborted)
         for sock in self._idle.values():
             sock.close()
         self._names.close()
         self._vitals.look(self._clock.monotonic_ns())
-        return seal(
-            self._book,
-            self._out,
-            vitals=self._vitals,
+        return Ended(
             off=self._off,
-            due=self._next,
+            due=(self._next - self._part) // self._of,
+            unhealthy=self._vitals.unhealthy(),
+            suspended=self._vitals.suspended,
             lookups=self._names.made,
             lookups_failed=self._names.failed,
             exhausted=self._exhausted,
         )
-
-
-def graded(status: int, expected: tuple[int, ...]) -> Outcome:
-    """What a whole answer counts as: as declared, or every status below 400."""
-    if status in expected or (not expected and status < 400):
-        return Outcome.ok
-    if 400 <= status < 500:
-        return Outcome.http_4xx
-    return Outcome.http_5xx if status >= 500 else Outcome.assertion
-
-
-def _request(load: Load, *, netloc: str, prefix: str) -> tuple[bytes, bytes]:
-    """What each request begins with, up to the number that it carries, and its body; made once."""
-    body = load.body.encode()
-    headers = {
-        "Host": netloc.rpartition("@")[2],
-        "User-Agent": "chaosfw-prober",
-        "Accept": "*/*",
-        "Connection": "close" if load.connection == "new" else "keep-alive",
-    }
-    if body or load.method in ("POST", "PUT", "PATCH"):
-        headers["Content-Length"] = str(len(body))
-    given = {name.lower() for name in load.headers}
-    lines = [f"{name}: {value}" for name, value in headers.items() if name.lower() not in given]
-    lines += [f"{name}: {value}" for name, value in load.headers.items()]
-    path = prefix.rstrip("/") + ("/" if not load.path.startswith("/") else "") + load.path
-    return "\r\n".join((f"{load.method} {path} HTTP/1.1", *lines, f"{NUMBER}: ")).encode("latin-1"), body
 
 
 def _close(exchange: Exchange) -> None:
