@@ -217,6 +217,8 @@ def locust(
     env: dict[str, str] | None = None,
     timeout: str | float = 5.0,
     marker: str = "x-chaosfw-pod",
+    workers: int = 0,
+    listen: str = "",
 ) -> LoadNoun:
     """
     A locustfile as the load, unchanged, in a process of its own; ``at`` is the endpoint that becomes its host, and ``$TARGET``.
@@ -224,9 +226,17 @@ def locust(
     ``rate``: its tasks are started so many times a second, each at its time whether or not earlier ones are through (an open model; the
     file's own waiting times and its shape are not used). Without it the file's users come and wait as they are written to (``users`` and
     ``spawn_rate``, or its ``LoadTestShape``): a closed loop, of which only times can be claimed. Requests without a time-out of their own
-    get ``timeout``. Raises UsageError for a rate or a number of users that is not above 0.
+    get ``timeout``. ``workers`` share the users, or the arrivals, in as many processes; with ``listen`` (``host:port``) they are started by
+    somebody else, on whatever machine, and join there. Raises UsageError for a rate or a number of users that is not above 0, and for
+    ``listen`` without ``workers``.
     """
     what = f"locust {file!r}"
+    if isinstance(workers, bool) or not isinstance(workers, int) or not 0 <= workers <= MOST_PROCESSES:
+        raise UsageError(f"{what}: workers is {workers!r}, 1 to {MOST_PROCESSES} were expected")
+    if listen and not (listen.rpartition(":")[0] and listen.rpartition(":")[2].isdigit()):
+        raise UsageError(f"{what}: listen is {listen!r}, host:port was expected", hint="listen='0.0.0.0:5557'")
+    if listen and not workers:
+        raise UsageError(f"{what}: listen={listen!r} says where workers join, and not how many", hint="workers=…")
     return LoadNoun(
         endpoint=at,
         rate=0.0 if rate is None else _positive(rate, what=f"{what}: rate"),
@@ -241,8 +251,10 @@ def locust(
             tags=tuple(tags),
             exclude_tags=tuple(exclude_tags),
             classes=tuple(classes),
+            listen=listen,
             env=env or {},
         ),
+        processes=workers,
     )
 
 

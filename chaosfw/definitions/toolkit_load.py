@@ -13,14 +13,14 @@ from chaosfw.definitions.located import Place
 from chaosfw.errors import UsageError
 from chaosfw.model.load import Auth, Load, Request, Script, Stage, Tls
 
-SCRIPT = ("file", "users", "spawn_rate", "tags", "exclude_tags", "classes", "env")
+SCRIPT = ("file", "users", "spawn_rate", "tags", "exclude_tags", "classes", "env", "workers", "listen")
 """Of a load that a locustfile or a k6 script describes."""
 
 REQUEST = ("path", "method", "headers", "body", "status")
-OWN = ("connection", "stages", "requests", "auth", "tls", "expect")
+OWN = ("connection", "stages", "requests", "auth", "tls", "expect", "processes")
 """Of a load without one."""
 
-BOTH = ("endpoint", "rate", "timeout", "marker", "driver", "processes")
+BOTH = ("endpoint", "rate", "timeout", "marker", "driver")
 
 
 def load_of(block: Place) -> Load | None:
@@ -35,8 +35,12 @@ def load_of(block: Place) -> Load | None:
     driver = _generator(given, script)
     timeout = given.seconds("timeout", default=60.0 if script and driver == "k6" else 5.0)
     marker = given.text("marker", default="x-chaosfw-pod").lower()
-    processes = _whole(given, "processes")
     if script is not None:
+        workers = _whole(given, "workers")
+        if (script.listen or workers) and driver == "k6":
+            (given.get("workers") or given).problem("is about Locust: k6 runs in one process")
+        if script.listen and not workers:
+            (given.get("listen") or given).problem("says where workers join, and 'workers' not how many")
         return Load(
             endpoint=given.text("endpoint"),
             rate=rate,
@@ -45,7 +49,7 @@ def load_of(block: Place) -> Load | None:
             marker=marker,
             driver=driver,
             script=script,
-            processes=processes,
+            processes=workers,
         )
     one = _request(given)
     told = _tried(
@@ -67,7 +71,7 @@ def load_of(block: Place) -> Load | None:
             auth=_auth(given),
             tls=_tls(given),
             expect=given.text("expect", default=""),
-            processes=processes,
+            processes=_whole(given, "processes"),
         ),
     )
     return told if isinstance(told, Load) else None
@@ -83,6 +87,7 @@ def _script(given: Place) -> Script | None:
         tags=_texts(given, "tags"),
         exclude_tags=_texts(given, "exclude_tags"),
         classes=_texts(given, "classes"),
+        listen=given.text("listen", default=""),
         env=_pairs(given, "env"),
     )
 

@@ -29,6 +29,8 @@ class Script(Noun, frozen=True, kw_only=True):
     exclude_tags: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     """Locust: only these User classes."""
+    listen: str = ""
+    """Locust: ``host:port`` where workers that others start may join; empty: workers are started here."""
     env: dict[str, str] = {}
     """Variables for the file, beside ``TARGET``, which is where the endpoint is reached."""
     sha256: str = ""

@@ -18,7 +18,9 @@ import locust.main  # noqa: E402
 import msgspec  # noqa: E402
 
 from chaosfw.load.locust import strict  # noqa: E402
-from chaosfw.load.locust.running import Running, arguments  # noqa: E402
+from chaosfw.load.locust.master import Master  # noqa: E402
+from chaosfw.load.locust.running import Running  # noqa: E402
+from chaosfw.load.locust.words import arguments  # noqa: E402
 from chaosfw.load.orders import Orders  # noqa: E402
 
 
@@ -29,8 +31,14 @@ def main() -> None:
     os.dup2(2, 1)  # what the file prints is not the word that we wait for
     strict.patient(orders.load.timeout)
     strict.once()
-    running = Running(orders, said=said)
-    sys.argv = ["locust", *arguments(orders)]
+    script = orders.load.script
+    running: Running | Master
+    if orders.load.processes > 1 or (script is not None and script.listen):
+        running = Master(orders, said=said)
+        sys.argv = ["locust", *arguments(orders), *running.arguments()]
+    else:
+        running = Running(orders, said=said)
+        sys.argv = ["locust", *arguments(orders)]
     try:
         locust.main.main()
         ended = "Locust ended"

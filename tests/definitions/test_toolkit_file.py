@@ -453,6 +453,10 @@ LISTED: dict[str, Any] = {"endpoint": "shop", "rate": 0.0, "connection": "keep-a
             {"endpoint": "shop", "file": "l.py", "rate": 30},
             Load(endpoint="shop", rate=30.0, connection="keep-alive", driver="locust", script=Script(file="l.py")),
         ),
+        (
+            {"endpoint": "shop", "file": "l.py", "workers": 3, "listen": "0.0.0.0:5557"},
+            Load(**LISTED, driver="locust", processes=3, script=Script(file="l.py", listen="0.0.0.0:5557")),
+        ),
         ({"endpoint": "shop", "driver": "k6"}, Load(endpoint="shop", driver="k6")),
         (
             {"endpoint": "shop", "rate": 5, "stages": [{"rate": 50, "within": "1m"}, {"rate": 9}], "processes": 2},
@@ -483,6 +487,8 @@ def test_a_load_may_be_somebodys_own_file(read: Read, block: dict[str, Any], loa
         ({"endpoint": "shop", "file": "l.py", "path": "/x"}, "path"),
         ({"endpoint": "shop", "file": "l.py", "users": 1.5}, "a whole number above 0"),
         ({"endpoint": "shop", "users": 3}, "users"),
+        ({"endpoint": "shop", "file": "l.js", "workers": 3}, "is about Locust"),
+        ({"endpoint": "shop", "file": "l.py", "listen": "0.0.0.0:5557"}, "not how many"),
         ({"endpoint": "shop", "stages": [{"rate": 0}]}, "load.stages[0] is no use: ramp"),
         ({"endpoint": "shop", "stages": [{"rate": 1, "for": "5s"}]}, "load.stages[0].for is unknown"),
         ({"endpoint": "shop", "requests": [{"path": "a"}]}, "a path starts with '/'"),

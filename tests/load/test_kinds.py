@@ -252,9 +252,18 @@ def test_bad_loads_are_told_when_they_are_written(given: dict[str, object], word
         cf.Load("shop", **given)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "make", [lambda: cf.Request("a"), lambda: cf.Request("/", weight=0), lambda: cf.ramp(0), lambda: cf.tls(key="k.pem")]
-)
+BAD = [
+    lambda: cf.locust("l.py", at="shop", workers=-1),
+    lambda: cf.locust("l.py", at="shop", listen="0.0.0.0:5557"),
+    lambda: cf.locust("l.py", at="shop", workers=2, listen="5557"),
+    lambda: cf.Request("a"),
+    lambda: cf.Request("/", weight=0),
+    lambda: cf.ramp(0),
+    lambda: cf.tls(key="k.pem"),
+]
+
+
+@pytest.mark.parametrize("make", BAD)
 def test_bad_parts_of_a_load_are_told_too(make: Callable[[], object]) -> None:
     with pytest.raises(UsageError):
         make()

@@ -6,14 +6,16 @@ import os
 import signal
 from array import array
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from chaosfw.analysis.samples import series
 from chaosfw.load.book import Book
+from chaosfw.load.frames import Frames
 from chaosfw.load.prober.driver import ProberDriver, processes
-from chaosfw.load.prober.parts import Frames, Part
+from chaosfw.load.prober.parts import Part
 from chaosfw.model.arrivals import Arrivals
 from chaosfw.model.load import NO_MARKER, SAMPLE, Endpoint, Load, Outcome, Request, Stage
 from tests.load.conftest import GRACE, Row, Server, ended, rows, wait_for
@@ -99,15 +101,15 @@ def test_markers_of_each_part_get_the_books_numbers(tmp_path: Path) -> None:
     book = Book(tmp_path / "samples.bin")
     for names in (b"xy", b"yx"):
         out, into = os.pipe()
-        frames = Frames(into)
+        frames = Frames(partial(_all_of, into))
         for number, name in enumerate(names):
             frames.write(number, sent=1, end=2, outcome=Outcome.ok, status=200, marker=bytes([name]), reused=False, received=0)
         frames.write(9, sent=1, end=2, outcome=Outcome.reset, status=0, marker=None, reused=False, received=0)
         frames.late(5)
         frames.flush()
         os.close(into)
-        part = Part(pid=0, pipe=out, word=-1)
-        while part.read(book):
+        part = Part(pid=0, pipe=out, word=-1, book=book)
+        while part.read():
             pass
         os.close(out)
     book.close()
@@ -117,6 +119,10 @@ def test_markers_of_each_part_get_the_books_numbers(tmp_path: Path) -> None:
     assert [row.marker for row in found] == [0, 1, NO_MARKER, 1, 0, NO_MARKER]
     assert book.lateness() == (5e-9, 5e-9, 5e-9)
     assert array("q", [1]).itemsize == 8  # what lateness is sent as
+
+
+def _all_of(descriptor: int, data: bytes) -> None:
+    assert os.write(descriptor, data) == len(data)
 
 
 def _lives(pid: int) -> bool:

@@ -57,7 +57,8 @@ def lives(pid: int) -> bool:
         return False
 
 
-IN_LOCUST = ["chaosfw.processes.locust", *(f"chaosfw.load.locust.{name}" for name in ("pacing", "recording", "running", "strict"))]
+PATCHED = ("master", "pacing", "recording", "running", "strict", "words", "worker")
+IN_LOCUST = ["chaosfw.processes.locust", "chaosfw.processes.locust_worker", *(f"chaosfw.load.locust.{name}" for name in PATCHED)]
 """Modules of a process that Locust has patched; the main comes first, as it does there."""
 
 

@@ -16,6 +16,9 @@ from chaosfw.model.load import Endpoint, Load, Script
 IMPORT = 20.0
 """Seconds that Locust and the file may take to be imported, on a busy machine."""
 
+JOIN = 120.0
+"""Seconds in which workers that others start have to join."""
+
 MARGIN = 16
 """Users beyond rate x timeout, where arrivals are on a schedule."""
 
@@ -43,7 +46,7 @@ class LocustDriver:
         return start(
             self.name,
             Orders(load=load, url=at.url.rstrip("/"), out=str(out.resolve()), seconds=seconds),
-            within=START_WITHIN + IMPORT + 2 * spawning,
+            within=START_WITHIN + IMPORT * (2 if load.processes > 1 else 1) + (JOIN if script.listen else 0.0) + 2 * spawning,
             env={**os.environ, **script.env, "TARGET": at.url.rstrip("/"), "PYTHONPATH": _path()},
             cwd=str(self._root),
             bytecode=True,

@@ -40,10 +40,10 @@ class Pacing:
             kind.execute_task = self._paced(kind.execute_task)
         TaskSet.wait = lambda taskset: None
 
-    def run(self) -> None:
-        """For ever, as a greenlet: one arrival after another."""
-        number = 0
-        on = self._clock.monotonic_ns() + HEAD_START
+    def run(self, on: int = 0, *, part: int = 0, of: int = 1) -> None:
+        """For ever, as a greenlet: one arrival after another, or of several workers each ``of``-th, from number ``part`` on."""
+        number = part
+        on = on or self._clock.monotonic_ns() + HEAD_START
         self._recording.begin(on)
         while not self._recording.off:
             due = on + int(number * self._step)
@@ -52,8 +52,8 @@ class Pacing:
                 gevent.sleep(wait / NANOSECONDS)
                 continue
             self._give(due)
-            number += 1
-            if number % 64 == 0:
+            number += of
+            if number // of % 64 == 0:
                 gevent.sleep(0)
 
     def _give(self, due: int) -> None:

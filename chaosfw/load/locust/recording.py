@@ -8,12 +8,12 @@ nothing here needs a lock. Locust's own statistics are not read.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gevent
 
 from chaosfw.load.book import Book
+from chaosfw.load.frames import Frames
 from chaosfw.load.health import Vitals
 from chaosfw.load.locust.outcomes import outcome_of
 from chaosfw.model.load import Load, Outcome
@@ -37,10 +37,10 @@ class Arrival:
 class Recording:
     """The book of one load, and what Locust calls."""
 
-    def __init__(self, load: Load, *, out: Path, clock: Clock) -> None:
+    def __init__(self, load: Load, *, book: Book | Frames, clock: Clock) -> None:
         self._load, self._clock = load, clock
         self._marker = load.marker
-        self.book = Book(out / "samples.bin")
+        self.book = book
         self.arrivals: dict[Any, Arrival] = {}
         self._flying: dict[object, tuple[int, Arrival | None]] = {}
         self.errors: dict[str, int] = {}

@@ -13,30 +13,16 @@ from typing import Any
 
 import gevent
 import locust
-from locust.contrib.fasthttp import FastHttpUser
 
-from chaosfw.load.book import Ended, seal
+from chaosfw.load.book import Book, Ended, seal
 from chaosfw.load.locust import strict
-from chaosfw.load.locust.driver import spawn_rate, users
+from chaosfw.load.locust.driver import users
 from chaosfw.load.locust.pacing import Pacing
 from chaosfw.load.locust.recording import Recording
+from chaosfw.load.locust.words import generator, raised, summary
 from chaosfw.load.orders import Orders, Ready
-from chaosfw.model.load import Generator, Load
 from chaosfw.model.struct import encode
 from chaosfw.timing import SYSTEM
-
-
-def arguments(orders: Orders) -> list[str]:
-    """Locust's command line."""
-    load, script = orders.load, orders.load.script
-    assert script is not None
-    found = [*script.classes, "-f", str(Path(script.file).resolve()), "--headless", "--only-summary", "--host", orders.url]
-    found += ["--stop-timeout", str(math.ceil(load.timeout)), "--exit-code-on-error", "0"]
-    if users(load):
-        found += ["--users", str(users(load)), "--spawn-rate", f"{spawn_rate(load):g}"]
-    found += ["--tags", *script.tags] if script.tags else []
-    found += ["--exclude-tags", *script.exclude_tags] if script.exclude_tags else []
-    return found
 
 
 class Running:
@@ -44,7 +30,8 @@ class Running:
 
     def __init__(self, orders: Orders, *, said: int) -> None:
         self._load, self._out, self._said = orders.load, Path(orders.out), said
-        self._recording = Recording(orders.load, out=self._out, clock=SYSTEM)
+        self._book = Book(self._out / "samples.bin")
+        self._recording = Recording(orders.load, book=self._book, clock=SYSTEM)
         self._pacing = Pacing(self._recording, rate=orders.load.rate, clock=SYSTEM) if orders.load.open else None
         self._environment: Any = None
         self._sealed = False
@@ -73,9 +60,9 @@ class Running:
             unhealthy=vitals.unhealthy(),
             suspended=vitals.suspended,
             ended="" if told else ended,
-            said=tuple(self._words()),
+            said=(*summary(self._environment), *raised(self._recording.errors)),
         )
-        seal(self._recording.book, self._out, told_last)
+        seal(self._book, self._out, told_last)
 
     def _init(self, environment: Any, **told: Any) -> None:
         self._environment = environment
@@ -96,16 +83,8 @@ class Running:
             gevent.spawn(self._ready)  # after the first turn has been given its instant
 
     def _ready(self) -> None:
-        generator = Generator(
-            name="locust",
-            version=locust.__version__,
-            model="open" if self._load.open else "closed",
-            schedule="listed",
-            on=self._recording.on,
-            pid=os.getpid(),
-            blind=tuple(blind(self._environment.user_classes, load=self._load)),
-        )
-        os.write(self._said, encode(Ready(generator=generator)) + b"\n")
+        made = generator(self._load, on=self._recording.on, classes=self._environment.user_classes)
+        os.write(self._said, encode(Ready(generator=made)) + b"\n")
         os.close(self._said)
         self._said = -1
 
@@ -121,29 +100,3 @@ class Running:
         """Locust takes too long to go. What was asked before the stop has ended by now or is cut: that is sealed without it."""
         self.finish("")
         os._exit(0)
-
-    def _words(self) -> list[str]:
-        total = self._environment.stats.total if self._environment is not None else None
-        found = []
-        if total is not None and total.num_requests:
-            found.append(
-                f"Locust's own summary: {total.num_requests:,} requests, {total.num_failures:,} failed, "
-                f"p95 {total.get_response_time_percentile(0.95):g} ms"
-            )
-        return found + [f"{amount:,} times the locustfile raised {words}" for words, amount in self._recording.errors.items()]
-
-
-def blind(classes: list[Any], *, load: Load) -> list[str]:
-    """What these User classes hide or can not see."""
-    found = []
-    for one in classes:
-        if retries := getattr(one, "max_retries", 0):
-            found.append(f"{one.__name__} retries up to {retries} times by itself: failed attempts are hidden in a longer answer")
-        if not issubclass(one, FastHttpUser):
-            continue
-        if getattr(one, "insecure", False) and str(getattr(one, "host", "")).startswith("https"):
-            found.append(f"{one.__name__} checks no certificates")
-        longest = max(float(one.network_timeout), float(one.connection_timeout))
-        if longest > load.timeout:
-            found.append(f"{one.__name__} waits up to {longest:g} s, longer than the load's time-out of {load.timeout:g} s")
-    return found
