@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 
 from chaosfw.analysis import objectives
+from chaosfw.model.controls import Control
 from chaosfw.model.event import Phase
 from chaosfw.model.fault import UndoState
 from chaosfw.model.load import Seal
@@ -121,6 +122,38 @@ def healthy_generator(record: Record, final: bool) -> Condition | None:
     return _met("generator", f"the generator kept its schedule ({share * 100:.2g} % of the requests tainted)")
 
 
+def controls(record: Record, final: bool) -> Condition | None:
+    """W: where controls were asked for: the instruments were quiet with nothing broken, and not with everything."""
+    if not record.controls:
+        return None
+    reasons = [reason for one in record.controls if (reason := _blind(one) if one.kind == "loud" else _noisy(one))]
+    if reasons:
+        return _unmet("controls", reasons[0])
+    return _met("controls", "load and probes were quiet with nothing broken, and saw a server that refuses everything")
+
+
+def _noisy(one: Control) -> str:
+    what = "the control with nothing broken"
+    if one.trouble:
+        return f"{what} could not be made: {one.trouble}"
+    if one.onsets:
+        return f"{what} saw an outage: {one.bad:,} of {one.intended:,} requests failed by themselves"
+    wrong = [probe for probe in one.probes if probe.false]
+    return f"{what} found {wrong[0].name!r} out of tolerance {wrong[0].false} times" if wrong else ""
+
+
+def _blind(one: Control) -> str:
+    what = "a server that refuses everything"
+    if one.trouble:
+        return f"the control with {what} could not be made: {one.trouble}"
+    if one.good:
+        return f"the load is blind: {one.good:,} of {one.intended:,} requests were good at {what}"
+    if one.intended and not one.bad:
+        return f"the control with {what} told nothing: of {one.intended:,} requests none is known to have failed"
+    blind = [probe for probe in one.probes if probe.redirected and probe.true]
+    return f"the probe {blind[0].name!r} is blind: it is well with {what}" if blind else ""
+
+
 def _own_trouble(seal: Seal | None) -> str:
     """What the generator's machine lacked, as far as it was neither time nor a core."""
     if seal is None:
@@ -205,6 +238,7 @@ CONDITIONS: tuple[Check, ...] = (
     enough_samples,
     resolution,
     watched,
+    controls,
     undone,
     sealed,
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chaosfw.analysis import budget, evidence, objectives, outages, pages, recovery, windows
+from chaosfw.analysis import alerts, budget, evidence, objectives, outages, pages, recovery, windows
 from chaosfw.analysis.closed import corrected
 from chaosfw.analysis.samples import MISSING, UNKNOWN, Bools, Bytes, Series, grades, series, silence
 from chaosfw.analysis.segments import segments
@@ -26,10 +26,12 @@ from chaosfw.model.event import (
     BodyEnded,
     ClusterSaw,
     Contaminated,
+    Controlled,
     Halted,
     HealEnded,
     LoadBegan,
     LoadEnded,
+    Monitored,
     Phase,
     RoundSeen,
     RunOpened,
@@ -39,7 +41,7 @@ from chaosfw.model.event import (
 )
 from chaosfw.model.experiment import Experiment
 from chaosfw.model.fault import UndoRecord
-from chaosfw.model.load import Generator, Load
+from chaosfw.model.load import Generator, Load, Seal
 from chaosfw.model.record import Coverage, Exposure, LoadLine, Mark, ObjectiveLine, Outage, PageDue, Price, Record, Round
 from chaosfw.model.struct import but
 from chaosfw.timing import NANOSECONDS
@@ -65,7 +67,8 @@ def _told(story: Story, opened: RunOpened, *, sealed: bool) -> Record:
     plan = opened.plan
     lines = evidence.actions(story)
     body, audit, heal = story.last(BodyEnded), story.last(Audited), story.last(HealEnded)
-    halted = next(iter(story.all(Halted)), None)
+    halted, told = next(iter(story.all(Halted)), None), story.last(Monitored)
+    control = story.last(Controlled)
     return Record(
         run=opened.run,
         title=plan.experiment.title,
@@ -101,6 +104,10 @@ def _told(story: Story, opened: RunOpened, *, sealed: bool) -> Record:
         audited=audit is not None,
         residue=audit.residue if audit else None,
         foreign=audit.foreign if audit else (),
+        controls=(control.quiet, control.loud) if control else (),
+        monitored=told.server if told else "",
+        unmonitored=told.trouble if told else "",
+        readings=told.readings if told else (),
         audit_took=audit.took if audit else 0.0,
         sealed=sealed,
         versions=opened.versions,
@@ -119,6 +126,7 @@ def _without_load(record: Record, story: Story) -> Record:
         possible=possible,
         coverage=_coverage(record, story),
         recovery=recovery.measure(story, possible=possible, watched=seen),
+        alerts=alerts.lines(story, pages=()),
     )
 
 
@@ -128,9 +136,7 @@ def _with_load(record: Record, story: Story, *, data: bytes | memoryview | Path)
     assert load is not None
     assert began is not None
     seal = stop.seal if stop else None
-    column = series(
-        data, load=load, generator=began.generator, off=story.load_off, seal=seal, slept=story.slept, calm=_calm(story, off=story.load_off)
-    )
+    column = _column(story, began=began, seal=seal, data=data)
     limit = experiment.slo.limit if experiment.slo else None
     grade = grades(column, limit=limit)
     index = windows.phase_of(column.due, column.known_end, phases=story.phases, fault_call=story.fault_call)
@@ -140,7 +146,7 @@ def _with_load(record: Record, story: Story, *, data: bytes | memoryview | Path)
     seen = recovery.watched(
         _judged(record), every=experiment.probe_every, load=story.load_off, hypothesis=experiment.steady_state is not None
     )
-    everything = np.ones(len(column.due), np.bool_)
+    everything, asked = np.ones(len(column.due), np.bool_), _pages(story, column=column)
     return but(
         record,
         load=LoadLine(
@@ -174,8 +180,24 @@ def _with_load(record: Record, story: Story, *, data: bytes | memoryview | Path)
         exposure=_exposure(record, story, column=column, baseline=baseline, counted=counted, how=how),
         recovery=recovery.measure(story, possible=possible, watched=seen),
         price=_price(story, column=column, index=index),
-        pages=_pages(story, column=column),
+        pages=asked,
+        alerts=alerts.lines(story, pages=asked),
     )
+
+
+def requests(events: Sequence[AnyEvent], samples: bytes | memoryview | Path) -> Series | None:
+    """Every request of a run, for whoever asks more of them than a record tells; None of a run without load."""
+    story = read(events)
+    began, stop = story.last(LoadBegan), story.last(LoadEnded)
+    if began is None or story.experiment is None or story.experiment.load is None:
+        return None
+    return _column(story, began=began, seal=stop.seal if stop else None, data=samples)
+
+
+def _column(story: Story, *, began: LoadBegan, seal: Seal | None, data: bytes | memoryview | Path) -> Series:
+    load, off = _experiment(story).load, story.load_off
+    assert load is not None
+    return series(data, load=load, generator=began.generator, off=off, seal=seal, slept=story.slept, calm=_calm(story, off=off))
 
 
 def _calm(story: Story, *, off: int) -> tuple[int, int] | None:
@@ -329,6 +351,7 @@ def _marks(story: Story) -> tuple[Mark, ...]:
     marks += [Mark(at=one.at, what=f"the machine slept {one.seconds:.1f} s", kind="suspended") for one in story.all(Suspended)]
     instants = (("fault", story.fault_call), ("fault proven", story.fault_proof), ("heal", story.heal_call), ("healed", story.heal_proof))
     marks += [Mark(at=at, what=what, kind="heal" if "heal" in what else "fault") for what, at in instants if at is not None]
+    marks += alerts.marks(story)
     return tuple(sorted(marks, key=lambda one: one.at))
 
 

@@ -38,7 +38,7 @@ def of_load(series: Series, *, grade: Bytes, begin: int, stable_for: float, unkn
     skip = int(np.searchsorted(series.due, begin))
     grade = grade[skip:]
     bad = (grade == BAD) | (grade == UNKNOWN) if unknown_is_bad else grade == BAD
-    hits = _in_onset(bad)
+    hits = in_onset(bad)
     if not len(hits):
         return ()
     due, end = series.due[skip:], series.known_end[skip:]
@@ -89,7 +89,7 @@ def of_hypothesis(rounds: Sequence[Round], *, stable_for: float, unknown_is_bad:
     return tuple(found)
 
 
-def _in_onset(bad: Bools) -> Ints:
+def in_onset(bad: Bools) -> Ints:
     """Where the bad ones are that belong to an onset: so many in a row of them are no further apart than it is wide."""
     found: Ints = np.flatnonzero(bad)
     dense = np.zeros(len(found), np.bool_)

@@ -49,6 +49,21 @@ def due(series: Series, *, grade: Bytes, slo: SLO, since: int) -> tuple[PageDue,
     return tuple(_due(curves, slo=slo, rule=rule, offset=offset) for rule in slo.rules)
 
 
+def fires(series: Series, *, grade: Bytes, slo: SLO, rule: BurnRule) -> tuple[Due, float | None]:
+    """
+    Whether a rule is due on these series alone, and if it is, the seconds from the load's start by which it fires however scrapes and
+    evaluations fall.
+    """
+    if not len(series.due):
+        return Due.not_due, None
+    curves = _curves(series, grade=grade)
+    due, _ = _judged(curves, slo=slo, rule=rule, rate=0.0)
+    certain = _true(curves, curves.certain, rule=rule, theta=threshold(slo, rule), rate=0.0)
+    begin, length = _stretch(certain)
+    sure = math.ceil(rule.hold / slo.evaluate - 1e-9) * slo.evaluate + slo.scrape + slo.evaluate
+    return due, begin * curves.step + sure if due is Due.due and length else None
+
+
 def threshold(slo: SLO, rule: BurnRule) -> float:
     """θ = B · (1 − SLO): the share of bad requests above which the rule is true. From 1 on it can never be."""
     return rule.burn * (1 - slo.availability)
@@ -134,5 +149,14 @@ def _outside(length: int, *, window: float, instants: int) -> Floats:
 
 def _longest(held: Bools) -> int:
     """The longest stretch of True."""
+    return _stretch(held)[1]
+
+
+def _stretch(held: Bools) -> tuple[int, int]:
+    """Where the longest stretch of True begins, and its length."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], held, [False])).astype(np.int8)))
-    return int((edges[1::2] - edges[::2]).max()) if len(edges) else 0
+    lengths = edges[1::2] - edges[::2]
+    if not len(lengths):
+        return 0, 0
+    longest = int(np.argmax(lengths))
+    return int(edges[::2][longest]), int(lengths[longest])

@@ -16,9 +16,11 @@ import msgspec
 from chaosfw.analysis.fold import fold
 from chaosfw.analysis.judge import judged
 from chaosfw.analysis.summary import run_line, unended
+from chaosfw.assembly.controls import Controls
 from chaosfw.assembly.environments import AnyPlace
 from chaosfw.assembly.halting import conditions
 from chaosfw.assembly.loads import load_driver, with_digest
+from chaosfw.assembly.monitoring import monitored
 from chaosfw.assembly.pulse import SampleWindow
 from chaosfw.assembly.session import Session, settings_as_json, versions
 from chaosfw.engine.loop import Loop, Tools
@@ -125,6 +127,8 @@ class Chaos:
     """The experiment that this run repeats, where it is one of several."""
     repeat: int = 0
     """Which of them: each chooses its victims by a seed of its own."""
+    controls: bool = False
+    """Whether load and probes are tried before the run, with nothing broken and with everything."""
     plan: Plan | None = None
     outcome: Outcome | None = None
     _folder: RunFolder | None = None
@@ -462,6 +466,8 @@ class Chaos:
             self._journal.write(event, sync=True)
             for watcher in self.watchers:
                 watcher.saw(event)
+        if self.controls:
+            self._journal.write(self._controlled(plan, folder))
 
         def stop(reason: str) -> None:
             self.interrupted = reason
@@ -475,6 +481,19 @@ class Chaos:
             silence()
         if self.interrupted:
             raise KeyboardInterrupt(f"{self.interrupted}: the run was stopped and put back")
+
+    def _controlled(self, plan: Plan, folder: RunFolder) -> e.Controlled:
+        """Before anything is touched. It asks the system, and a server of ours in its place."""
+        made = Controls(
+            plan.experiment,
+            driver=self._load_driver(),
+            endpoint=self._load_endpoint(),
+            out=folder.path,
+            caller=self.session.caller,
+            clock=self.session.clock,
+        )
+        self.session.say("controls: load and probes with nothing broken, then at a server that refuses everything")
+        return e.Controlled(at=self.session.clock.monotonic_ns(), quiet=made.quiet(), loud=made.loud())
 
     def _load_started(self, run: object) -> None:
         pid = getattr(getattr(run, "generator", None), "pid", 0)
@@ -534,6 +553,9 @@ class Chaos:
             return self._never_ran(message)
         journal = self._journal
         journal.write(e.BodyEnded(at=clock.monotonic_ns(), how=how, message=message[:2000]))
+        if server := self.session.settings.chosen().prometheus:
+            events, _ = read_journal(self._folder.journal)
+            journal.write(monitored(events, server=server, caller=self.session.caller, clock=clock))
         journal.write(e.PhaseBegan(at=clock.monotonic_ns(), phase=Phase.audit))
         journal.write(self._audited())
         journal.seal(clock.monotonic_ns())

@@ -12,7 +12,7 @@ from chaosfw.model.load import Auth, Script, Stage, Tls
 from chaosfw.model.load import Load as LoadNoun
 from chaosfw.model.load import Request as RequestNoun
 from chaosfw.model.slo import SLO as SLONoun
-from chaosfw.model.slo import BurnRule, LatencyLimit
+from chaosfw.model.slo import BurnRule, LatencyLimit, Queries
 from chaosfw.quantities import duration, quantile, share
 
 MOST_TURNS = 1000
@@ -156,6 +156,7 @@ def SLO(
     alerts: Sequence[BurnRule] = (),
     scrape: str | float = 30.0,
     evaluate: str | float = 30.0,
+    promql: dict[str, str] | None = None,
 ) -> SLONoun:
     """
     A service level objective that *prices* a run in error budget. ``requests_per_window`` is the declared traffic; without it
@@ -163,6 +164,10 @@ def SLO(
 
     ``alerts`` are the burn-rate rules that would tell somebody (default: those of Google's workbook), of series that are scraped each
     ``scrape`` and rules that are evaluated each ``evaluate``; the report says whether they were due to fire.
+
+    ``promql`` is the same SLI as the environment's Prometheus has it: ``good`` or ``bad``, and ``total``, or ``ratio`` (of bad ones). With
+    ``{{.window}}`` a query is asked over each phase's length; without, it is a counter, read at both ends. It is shown beside the load's
+    own figure and judges nothing. Raises UsageError for a share or a duration that is none, and for queries that do not go together.
     """
     target = share(availability, what=f"SLO {name!r}: availability")
     if target >= 1:
@@ -180,13 +185,17 @@ def SLO(
         alerts=tuple(alerts),
         scrape=_interval(scrape, what=f"SLO {name!r}: scrape"),
         evaluate=_interval(evaluate, what=f"SLO {name!r}: evaluate"),
+        queries=_queries(promql, what=f"SLO {name!r}: promql") if promql else None,
     )
 
 
-def burn(severity: str, *, rate: float, long: str | float, short: str | float | None = None, hold: str | float = 0.0) -> BurnRule:
+def burn(
+    severity: str, *, rate: float, long: str | float, short: str | float | None = None, hold: str | float = 0.0, alert: str = ""
+) -> BurnRule:
     """
     An alert rule on error budget: true while requests go bad ``rate`` times as fast as the SLO allows, over both windows (``short``: a
-    twelfth of ``long``). ``hold`` is the rule's ``for``. Raises UsageError for a rate that is not above 0, or windows the wrong way round.
+    twelfth of ``long``). ``hold`` is the rule's ``for``, ``alert`` the name under which it fires, so that the report tells whether it did.
+    Raises UsageError for a rate that is not above 0, or windows the wrong way round.
     """
     if not rate > 0:
         raise UsageError(f"burn {severity!r}: rate is {rate!r}, a number above 0 was expected")
@@ -194,7 +203,8 @@ def burn(severity: str, *, rate: float, long: str | float, short: str | float | 
     shorter = window / 12 if short is None else duration(short, what=f"burn {severity!r}: short")
     if not 0 < shorter <= window:
         raise UsageError(f"burn {severity!r}: the short window ({shorter:g} s) is longer than the long one ({window:g} s), or 0")
-    return BurnRule(severity=severity, long=window, short=shorter, burn=float(rate), hold=duration(hold, what=f"burn {severity!r}: hold"))
+    holds = duration(hold, what=f"burn {severity!r}: hold")
+    return BurnRule(severity=severity, long=window, short=shorter, burn=float(rate), hold=holds, alert=alert)
 
 
 def _interval(value: str | float, *, what: str) -> float:
@@ -277,6 +287,12 @@ def k6(file: str, *, at: str, vus: int | None = None, env: dict[str, str] | None
         driver="k6",
         script=Script(file=file, users=0 if vus is None else int(_positive(vus, what=f"{what}: vus")), env=env or {}),
     )
+
+
+def _queries(given: dict[str, str], *, what: str) -> Queries:
+    if set(given) not in ({"good", "total"}, {"bad", "total"}, {"ratio"}):
+        raise UsageError(f"{what} has {', '.join(sorted(given))}: good and total, bad and total, or ratio was expected")
+    return Queries(**given)
 
 
 def _variable(name: str) -> str:

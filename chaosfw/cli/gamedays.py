@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from chaosfw.analysis import comparing
+from chaosfw.analysis.fold import requests
+from chaosfw.analysis.samples import grades
 from chaosfw.assembly.publishing import report_paths
 from chaosfw.errors import UsageError
 from chaosfw.model.record import Record
-from chaosfw.reporting import comparison, html, markdown
+from chaosfw.reporting import comparison, html, markdown, promtool
 from chaosfw.store.folder import GameDayFolder, RunFolder
+from chaosfw.store.journal import read_journal
 
 
 def plan(given: argparse.Namespace) -> int:
@@ -57,6 +61,31 @@ def _records(path: Path) -> dict[str, Record]:
     if not found:
         raise UsageError(f"{path} has no run with a record", hint="name a folder of a run, or of a game day")
     return found
+
+
+def export(given: argparse.Namespace) -> int:
+    """A run as a test of alert rules: ``promtool test rules`` says what they make of it."""
+    run = RunFolder(given.of)
+    if not run.journal.exists():
+        raise UsageError(f"{given.of} is no run's folder", hint="one of reports/latest/runs/…")
+    plan, slo = run.read_plan(), run.read_plan().experiment.slo
+    events, _ = read_journal(run.journal)
+    series = requests(events, run.samples)
+    if slo is None or series is None:
+        raise UsageError(f"{plan.experiment.title!r} has no {'load' if slo else 'slo'}: there is nothing that an alert could be about")
+    if bool(given.good) != bool(given.bad) or (given.good and not given.rules):
+        raise UsageError("--good and --bad name the series that rules of your own look at", hint="--rules FILE --good … --bad …")
+    files = [str(Path(os.path.relpath(file, given.out))) for file in given.rules]
+    title = plan.experiment.title
+    made = promtool.exported(
+        series, grade=grades(series, limit=None), slo=slo, title=title, rule_files=files, good=given.good, bad=given.bad
+    )
+    given.out.mkdir(parents=True, exist_ok=True)
+    if made.rules:
+        (given.out / "rules.yaml").write_text(made.rules)
+    (given.out / "test.yaml").write_text(made.test)
+    print("\n".join([*made.expected, f"promtool test rules {given.out / 'test.yaml'}"]))
+    return 0
 
 
 def report(given: argparse.Namespace) -> int:

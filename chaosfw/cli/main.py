@@ -68,6 +68,13 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("--availability", type=shares[0], default=0.001, metavar="POINTS", help="what matters, as 0.1%% (the default)")
     compare.add_argument("--latency", type=shares[1], default=0.1, metavar="RATIO", help="what matters of p95, as 10%% (the default)")
     compare.set_defaults(run=gamedays.compare)
+    export = commands.add_parser("export", help="a run as a test of alert rules, for promtool")
+    export.add_argument("of", type=Path, metavar="RUN", help="a run's folder: reports/latest/runs/…")
+    export.add_argument("--out", type=Path, default=Path("promtool"), metavar="FOLDER", help="where to (default: promtool)")
+    export.add_argument("--rules", type=Path, nargs="+", default=[], metavar="FILE", help="rules of your own, instead of the SLO's")
+    export.add_argument("--good", default="", metavar="SERIES", help="the series of good requests that they look at")
+    export.add_argument("--bad", default="", metavar="SERIES", help="and of bad ones")
+    export.set_defaults(run=gamedays.export)
     report = commands.add_parser("report", help="write a game day's report again from its records")
     report.add_argument(
         "folder", nargs="?", type=Path, default=Path("reports/latest"), help="a game day's folder (default: reports/latest)"

@@ -1,8 +1,8 @@
 """
 SLOs as a team has them already: OpenSLO v1 and Sloth (``prometheus/v1``) files, with their lines in every error.
 
-Read when an experiment is written. What counts as a bad request is measured by the load here: the queries of such a file are for
-Prometheus, and are not asked.
+Read when an experiment is written. What counts as a bad request is measured by the load here. The queries of such a file are asked of the
+environment's Prometheus, where one is declared, and shown beside it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from chaosfw.definitions.located import Place, read_all
 from chaosfw.errors import DefinitionError, UsageError
-from chaosfw.model.slo import SLO, BurnRule, LatencyLimit
+from chaosfw.model.slo import SLO, BurnRule, LatencyLimit, Queries
 
 DAY = 86400.0
 UNITS = {"m": 60.0, "h": 3600.0, "d": DAY, "w": 7 * DAY, "M": 30 * DAY, "Q": 90 * DAY, "Y": 365 * DAY}
@@ -101,6 +101,7 @@ def _open_slo(document: Place, documents: Sequence[Place]) -> Make:
             window=_window(spec),
             requests_per_window=requests_per_window,
             alerts=tuple(rule for one in spec.listed("alertPolicies") for rule in _rules(one, documents)),
+            queries=_ratio(spec, documents),
         )
 
     return make
@@ -132,6 +133,33 @@ def _limit(objective: Place, share: float) -> LatencyLimit | None:
     return LatencyLimit(quantile=share, limit=objective.number("value", default=0.0))
 
 
+def _ratio(spec: Place, documents: Sequence[Place]) -> Queries | None:
+    """Of a ratio metric whose parts are Prometheus queries; anything else has nothing that could be asked."""
+    indicator = spec.get("indicator")
+    whole = _referred(indicator, "metricRef", "SLI", documents) if indicator is not None else _named(spec, documents)
+    inner = whole.get("spec") if whole is not None else None
+    metric = inner.get("ratioMetric") if inner is not None else None
+    if metric is None:
+        return None
+    found = {part: query for part in ("good", "bad", "total", "raw") if (query := _query(metric.get(part)))}
+    if "raw" in found:
+        return Queries(ratio=found["raw"]) if metric.text("rawType", default="success") == "failure" else None
+    part = "good" if "good" in found else "bad"
+    return Queries(**{part: found[part], "total": found["total"]}) if part in found and "total" in found else None
+
+
+def _named(spec: Place, documents: Sequence[Place]) -> Place | None:
+    return _referred(spec, "indicatorRef", "SLI", documents) if spec.get("indicatorRef") is not None else None
+
+
+def _query(part: Place | None) -> str:
+    source = part.get("metricSource") if part is not None else None
+    inner = source.get("spec") if source is not None else None
+    if source is None or inner is None or source.text("type", default="Prometheus").lower() != "prometheus":
+        return ""
+    return inner.text("query", default="")
+
+
 def _window(spec: Place) -> float:
     windows = spec.listed("timeWindow")
     if not windows:
@@ -157,7 +185,8 @@ def _rules(policy: Place, documents: Sequence[Place]) -> list[BurnRule]:
     spec = whole.get("spec") if whole is not None else None
     listed = spec.listed("conditions") if spec is not None else []
     conditions = [_referred(one, "conditionRef", "AlertCondition", documents) for one in listed]
-    return [rule for one in conditions if one is not None and (rule := _rule(one)) is not None]
+    alert = _name_of(whole) if whole is not None and whole.get("metadata") is not None else ""
+    return [rule for one in conditions if one is not None and (rule := _rule(one, alert=alert)) is not None]
 
 
 def _referred(place: Place, reference: str, kind: str, documents: Sequence[Place]) -> Place | None:
@@ -171,7 +200,7 @@ def _referred(place: Place, reference: str, kind: str, documents: Sequence[Place
     return None
 
 
-def _rule(condition: Place) -> BurnRule | None:
+def _rule(condition: Place, *, alert: str) -> BurnRule | None:
     spec = condition.get("spec")
     inner = spec.get("condition") if spec is not None else None
     if spec is None or inner is None or inner.text("kind", default="") != "burnrate":
@@ -185,6 +214,7 @@ def _rule(condition: Place) -> BurnRule | None:
         short=window,
         burn=inner.number("threshold", default=1.0),
         hold=_duration(inner, "alertAfter", default=0.0),
+        alert=alert,
     )
 
 
@@ -197,19 +227,31 @@ def _sloth(one: Place) -> Make:
         if not 0 < objective < 100:
             (one.get("objective") or one).problem("has no objective in per cent, between 0 and 100")
         window = 30 * DAY
+        alerting = one.get("alerting")
+        alert = alerting.text("name", default="") if alerting is not None else ""
         return SLO(
             name=one.text("name"),
             availability=_percent(objective),
             window=window,
             requests_per_window=requests_per_window,
             alerts=tuple(
-                BurnRule(severity=severity, long=long, short=long / 12, burn=share * window / long)
+                BurnRule(severity=severity, long=long, short=long / 12, burn=share * window / long, alert=alert)
                 for severity, share, long in SLOTH
                 if not _is_disabled(one, severity)
             ),
+            queries=_events(one),
         )
 
     return make
+
+
+def _events(one: Place) -> Queries | None:
+    """``events`` or ``raw``; a plugin's queries are known to Sloth alone."""
+    sli = one.get("sli")
+    events, raw = (sli.get("events"), sli.get("raw")) if sli is not None else (None, None)
+    if events is not None:
+        return Queries(bad=events.text("error_query"), total=events.text("total_query"))
+    return Queries(ratio=raw.text("error_ratio_query")) if raw is not None else None
 
 
 def _is_disabled(one: Place, severity: str) -> bool:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import enum
 
+from chaosfw.model.controls import Control
 from chaosfw.model.environment import Target
 from chaosfw.model.fault import Proof, UndoRecord
 from chaosfw.model.load import Generator, Seal
+from chaosfw.model.monitoring import AlertSeen, Reading
 from chaosfw.model.plan import Plan
 from chaosfw.model.struct import Json, Noun
 
@@ -210,6 +212,25 @@ class ClusterSaw(Event, frozen=True, kw_only=True):
     """The workload that the subject belongs to, or is: ``deployment shop/myapp``."""
 
 
+class Controlled(Event, frozen=True, kw_only=True):
+    """What the instruments said before the run with nothing broken, and with everything."""
+
+    quiet: Control
+    loud: Control
+
+
+class Monitored(Event, frozen=True, kw_only=True):
+    """What the environment's Prometheus said of the run when it was over. ``trouble``: why there is nothing of it."""
+
+    server: str
+    skew: float = 0.0
+    """Seconds that its clock was ahead of ours; its stamps are put right by that."""
+    error: float = 0.0
+    alerts: tuple[AlertSeen, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    trouble: str = ""
+
+
 class BodyEnded(Event, frozen=True, kw_only=True):
     """How the user's test body ended after ``chaos.run()``: ``passed``, ``failed`` (an AssertionError), ``error``, ``never-ran``."""
 
@@ -251,6 +272,8 @@ AnyEvent = (
     | Contaminated
     | Suspended
     | ClusterSaw
+    | Controlled
+    | Monitored
     | BodyEnded
     | Audited
     | RunSealed

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import enum
 
+from chaosfw.model.controls import Control
 from chaosfw.model.environment import Target
 from chaosfw.model.event import Phase
 from chaosfw.model.fault import Bound, UndoRecord
 from chaosfw.model.load import Generator, Seal
+from chaosfw.model.monitoring import Reading
 from chaosfw.model.plan import Plan, Refusal
 from chaosfw.model.slo import BurnRule, Objective
 from chaosfw.model.struct import Json, Noun
@@ -197,6 +199,24 @@ class PageDue(Noun, frozen=True, kw_only=True):
     production_after: float | None
 
 
+class AlertLine(Noun, frozen=True, kw_only=True):
+    """
+    One alert of the environment's Prometheus. ``fired_after``: seconds from the fault's call until it first fired (time to detect), None
+    when it did not; ``ended_after`` until it last did, None while it fired still. ``here``, ``production``: whether it was due, where a
+    rule of the SLO names it.
+    """
+
+    name: str
+    severity: str = ""
+    before: bool = False
+    """It fired already when the fault came."""
+    fired_after: float | None = None
+    ended_after: float | None = None
+    times: int = 0
+    here: Due | None = None
+    production: Due | None = None
+
+
 class Recovery(Noun, frozen=True, kw_only=True):
     """Time to recover or to mitigate, seconds, as an interval. ``within`` the deadline that was claimed; None: did not end."""
 
@@ -336,6 +356,15 @@ class Record(Noun, frozen=True, kw_only=True):
     price: Price | None = None
     pages: tuple[PageDue, ...] = ()
     """Of the experiment's SLO, in the order of its rules."""
+    controls: tuple[Control, ...] = ()
+    """With nothing broken and with everything, where they were asked for."""
+    monitored: str = ""
+    """The Prometheus that was asked about the run."""
+    unmonitored: str = ""
+    """Why it had nothing to say."""
+    alerts: tuple[AlertLine, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    """The SLI by phase, as Prometheus counted it."""
     served: dict[str, int] = {}
     undo: tuple[UndoRecord, ...] = ()
     undo_at: dict[str, int] = {}

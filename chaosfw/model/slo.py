@@ -28,6 +28,24 @@ class BurnRule(Noun, frozen=True, kw_only=True):
     short: float
     burn: float
     hold: float = 0.0
+    alert: str = ""
+    """The alert's name in the alerting system, so that it can be told whether it fired."""
+
+
+class Queries(Noun, frozen=True, kw_only=True):
+    """
+    The SLI as PromQL: good or bad requests and all of them, or the share of bad ones. With ``{{.window}}`` a query is asked over a phase's
+    length; without it, it is a counter, which is read at both ends.
+    """
+
+    good: str = ""
+    bad: str = ""
+    total: str = ""
+    ratio: str = ""
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        return (self.ratio,) if self.ratio else (self.good or self.bad, self.total)
 
 
 def workbook(window: float) -> tuple[BurnRule, ...]:
@@ -56,6 +74,8 @@ class SLO(Noun, frozen=True, kw_only=True):
     """Seconds between scrapes of the series that the rules look at."""
     evaluate: float = 30.0
     """Seconds between evaluations of the rules."""
+    queries: Queries | None = None
+    """The SLI as the environment's Prometheus has it: read beside the load, never judged by."""
 
     @property
     def rules(self) -> tuple[BurnRule, ...]:

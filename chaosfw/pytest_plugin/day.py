@@ -110,7 +110,16 @@ class Day:
             pytest.skip(f"not in what is replayed: {', '.join(map(repr, sorted(self.replay)))}")
         progress = Progress(self.config, title=item.name)
         repeat, series = _repeat(item)
-        chaos = Chaos(self.session(), experiment, item.nodeid, watchers=(progress,), on_loop=progress.follow, series=series, repeat=repeat)
+        chaos = Chaos(
+            self.session(),
+            experiment,
+            item.nodeid,
+            watchers=(progress,),
+            on_loop=progress.follow,
+            series=series,
+            repeat=repeat,
+            controls=item.config.option.chaos_controls,
+        )
         item.stash[item_key] = chaos
         try:
             chaos.prepare(only_plan=self.only_plan)

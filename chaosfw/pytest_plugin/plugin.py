@@ -37,6 +37,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos-heal-first", action="store_true", help="put back what an earlier run left, instead of refusing to start")
     repeat = "run each experiment so often, each time with its own choice of victims; the report says how many of how many held"
     group.addoption("--chaos-repeat", type=int, default=1, metavar="N", help=repeat)
+    controls = "before each experiment, see what its load and probes say with nothing broken, and of a server that refuses everything"
+    group.addoption("--chaos-controls", action="store_true", help=controls)
     group.addoption("--chaos-seed", type=int, metavar="N", help="repeat the choice of victims of an earlier game day")
     group.addoption("--chaos-environment", metavar="NAME", help="the declared environment to use")
     group.addoption("--chaos-reports", metavar="DIR", help="where game days are written (default: reports)")

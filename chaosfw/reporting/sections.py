@@ -11,9 +11,13 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from chaosfw.model.controls import Control, ProbeControl
 from chaosfw.model.fault import UndoRecord
 from chaosfw.model.load import Load
+from chaosfw.model.monitoring import Reading
 from chaosfw.model.record import (
+    AlertLine,
+    Counts,
     Coverage,
     Due,
     KindLoad,
@@ -192,6 +196,8 @@ def _hypothesis(record: Record) -> Section | None:
                 numeric=frozenset((1, 2, 3, 4)),
             )
         )
+    if record.controls:
+        tables.append(_controls(record.controls))
     title = record.plan.experiment.steady_state.title if record.plan and record.plan.experiment.steady_state else ""
     judged = (
         "judged all through"
@@ -232,6 +238,36 @@ def _margin(record: Record, one: ProbeLine) -> str:
     return f"{figures.number(room)} to spare" if room > 0 else "at the edge" if room == 0 else f"{figures.number(-room)} beyond"
 
 
+def _controls(made: Sequence[Control]) -> Table:
+    """What the instruments said before the run."""
+    rows = []
+    for one in made:
+        name = "nothing broken" if one.kind == "quiet" else "a server that refuses everything"
+        probes = [f"{probe.name}: {_said(probe)}" for probe in one.probes]
+        rows.append(
+            (
+                Cell(text=name, note=figures.length(one.seconds)),
+                Cell(text=f"{one.intended:,}"),
+                Cell(text=f"{one.good:,}"),
+                Cell(text=f"{one.bad:,}"),
+                Cell(text=figures.short("; ".join(probes)), note=figures.short(one.trouble)),
+            )
+        )
+    return Table(
+        caption="Controls: what load and probes said before the run",
+        head=("With", "Requests", "Good", "Bad", "Probes"),
+        rows=tuple(rows),
+        numeric=frozenset((1, 2, 3)),
+    )
+
+
+def _said(probe: ProbeControl) -> str:
+    if not probe.redirected:
+        return "reads something else, not tried"
+    told = {"true": probe.true, "false": probe.false, "no answer": probe.none}
+    return ", ".join(f"{amount} × {word}" for word, amount in told.items() if amount) or "not asked"
+
+
 def _coverage(one: Coverage) -> tuple[Cell, ...]:
     words = {"baseline": "before the fault", "fault": "while the fault was in", "after": "after it"}
     return (
@@ -270,7 +306,9 @@ def _budget(record: Record) -> Section | None:
         rows=rows,
         numeric=frozenset((2, 3, 4)),
     )
-    tables = ((table,) if rows else ()) + ((_pages(record),) if record.pages else ())
+    tables = ((table,) if rows else ()) + ((_pages(record),) if record.pages else ()) + _monitoring(record)
+    if record.monitored:
+        facts.append(Fact(name="Prometheus", value=figures.short(record.monitored), note=figures.short(record.unmonitored)))
     return Section(slug="budget", title="SLO and error budget", facts=tuple(facts), tables=tables)
 
 
@@ -300,6 +338,76 @@ def _page(one: PageDue) -> tuple[Cell, ...]:
         Cell(text=_moment(one.here_after)),
         Cell(text=str(one.production), tone=_PAGE_TONES[one.production]),
         Cell(text=_moment(one.production_after)),
+    )
+
+
+def _monitoring(record: Record) -> tuple[Table, ...]:
+    """What the environment's own Prometheus said of the run."""
+    found = []
+    if record.alerts:
+        table = Table(
+            caption="Alerts that fired, and whether they were due",
+            head=("Alert", "Fired after", "Last fired after", "On this run's series", "In production", "So"),
+            rows=tuple(_alert(one) for one in record.alerts),
+            numeric=frozenset((1, 2)),
+            more="Seconds count from the fault's call (time to detect); an alert is seen at "
+            "the evaluations of its rule, no finer. Shown, never judged by",
+        )
+        found.append(table)
+    if record.readings:
+        measured = {one.phase.value: one.counts for one in record.load.phases} if record.load else {}
+        rows = tuple(_reading(one, measured.get(one.phase)) for one in record.readings)
+        table = Table(
+            caption="Share of good requests, as Prometheus counts it and as the load did",
+            head=("Phase", "Prometheus", "Of requests", "The load"),
+            rows=rows,
+            numeric=frozenset((1, 2, 3)),
+            more="Prometheus counts everybody's requests, where they are counted, at its scrapes; the load its own, where "
+            "they are asked. Shown, never judged by",
+        )
+        found.append(table)
+    return tuple(found)
+
+
+def _alert(one: AlertLine) -> tuple[Cell, ...]:
+    words, tone = _agreed(one)
+    fired = "before the fault" if one.before and one.fired_after is None else _moment(one.fired_after)
+    last = "fires still" if one.fired_after is not None and one.ended_after is None else _moment(one.ended_after)
+    return (
+        Cell(text=figures.short(one.name), note=figures.short(one.severity)),
+        Cell(text=fired),
+        Cell(text=last, note=f"{one.times} times" if one.times > 1 else ""),
+        Cell(text=str(one.here or figures.NONE)),
+        Cell(text=str(one.production or figures.NONE)),
+        Cell(text=words, tone=tone),
+    )
+
+
+def _agreed(one: AlertLine) -> tuple[str, str]:
+    """What firing and having been due come to."""
+    fired = one.fired_after is not None
+    if one.before:
+        return "it fired already: nothing is told by it", "unknown"
+    if one.here is None:
+        return "fired; no rule of the SLO names it", ""
+    if one.here is Due.due:
+        return ("fired, as it was due", "good") if fired else ("was due, and did not fire", "bad")
+    if one.here is Due.not_due:
+        return ("fired, and was not due", "bad") if fired else ("did not fire, and was not due", "good")
+    return ("fired" if fired else "did not fire") + "; borderline", "unknown"
+
+
+def _reading(one: Reading, measured: Counts | None) -> tuple[Cell, ...]:
+    ours = figures.NONE
+    if measured is not None and measured.intended:
+        low, high = measured.good / measured.intended, (measured.good + measured.unknown) / measured.intended
+        ours = figures.shares(low, high) if low != high else figures.share(low)
+    theirs = figures.share(one.good) if one.good is not None else figures.short(one.trouble)
+    return (
+        Cell(text=one.phase),
+        Cell(text=theirs, tone="" if one.good is not None else "unknown"),
+        Cell(text=f"{one.total:,.0f}" if one.total is not None else figures.NONE),
+        Cell(text=ours),
     )
 
 

@@ -9,7 +9,8 @@ import pytest
 from chaosfw.analysis import conditions
 from chaosfw.analysis.fold import fold
 from chaosfw.analysis.judge import judge, judged
-from chaosfw.model.event import AnyEvent, Contaminated, Halted, Phase, PhaseBegan, RoundSeen, Suspended
+from chaosfw.model.controls import Control, ProbeControl
+from chaosfw.model.event import AnyEvent, Contaminated, Controlled, Halted, Phase, PhaseBegan, RoundSeen, Suspended
 from chaosfw.model.load import Outcome
 from chaosfw.model.record import Record
 from chaosfw.model.struct import but
@@ -88,6 +89,13 @@ def probes_stood_still(seed: int) -> Record:
     return Script(seed=seed, unasked=((seed, seed + 4),)).record()
 
 
+def blind_probe(seed: int) -> Record:
+    loud = Control(kind="loud", seconds=2.0, intended=200, bad=200, probes=(ProbeControl(name="health", true=seed),))
+    script = Script(seed=seed)
+    made = Controlled(at=script.at(-1), quiet=Control(kind="quiet", seconds=2.0), loud=loud)
+    return script.record(edit=lambda events: [*events[:1], made, *events[1:]])
+
+
 def healed_by_others(seed: int) -> Record:
     return Script(seed=seed, ending="by-other").record()
 
@@ -111,6 +119,7 @@ ONLY: dict[str, tuple[Callable[[int], Record], str]] = {
     "enough_samples": (few_samples, "requests before the fault"),
     "resolution": (coarse, "raise the rate"),
     "watched": (probes_stood_still, "scheduled evaluations while the fault was in"),
+    "controls": (blind_probe, "is blind: it is well with a server that refuses everything"),
     "undone": (healed_by_others, "put back by somebody else"),
     "sealed": (unsealed, "no seal that fits"),
 }

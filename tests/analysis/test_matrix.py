@@ -10,6 +10,7 @@ import pytest
 from chaosfw.analysis import claims, conditions
 from chaosfw.analysis.judge import judged
 from chaosfw.analysis.repeats import interval
+from chaosfw.model.controls import Control, ProbeControl
 from chaosfw.model.event import Contaminated, RoundSeen, Suspended
 from chaosfw.model.load import Load, Outcome
 from chaosfw.model.record import Record
@@ -36,6 +37,7 @@ def broken() -> dict[str, Record]:
         found[f"nothing was broken {seed}"] = exploring(seed)
         found[f"a deploy beside it {seed}"] = beside_a_deploy(seed)
         found[f"a sick generator {seed}"] = sick(seed)
+        found[f"a blind instrument {seed}"] = blind(seed)
         found[f"a handful of requests {seed}"] = handful(seed)
         found[f"not looked at while the fault was in {seed}"] = Script(seed=seed, unasked=((1.0 + seed / 10, 7.0),)).record()
         found[f"asleep {seed}"] = Script(seed=seed).record(edit=lambda events: [*events, Suspended(at=events[-1].at, seconds=0.05)])
@@ -71,6 +73,17 @@ def sick(seed: int) -> Record:
     """Half a second of a hold of ten, in which the generator was unwell: no promise hangs on it."""
     free = but(experiment(), costs_at_most=None)
     return Script(seed=seed, experiment=free, unhealthy=tuple(3.0 + seed / 10 + slot / 10 for slot in range(5))).record()
+
+
+def blind(seed: int) -> Record:
+    """Every promise was kept, as it would be kept with everything broken: a load, a probe, or one that fails by itself."""
+    quiet, loud = Control(kind="quiet", seconds=2.0, intended=200, good=200), Control(kind="loud", seconds=2.0, intended=200, bad=200)
+    made = {
+        1: (quiet, but(loud, good=200, bad=0)),
+        2: (quiet, but(loud, probes=(ProbeControl(name="health", true=9),))),
+        3: (but(quiet, good=150, bad=50, onsets=50), loud),
+    }
+    return but(Script(seed=seed).record(), controls=made[seed])
 
 
 def handful(seed: int) -> Record:

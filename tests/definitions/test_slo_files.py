@@ -9,7 +9,7 @@ import pytest
 import chaosfw as cf
 from chaosfw.definitions.slo_files import slo_from
 from chaosfw.errors import DefinitionError, UsageError
-from chaosfw.model.slo import SLO, BurnRule, LatencyLimit
+from chaosfw.model.slo import SLO, BurnRule, LatencyLimit, Queries
 
 OPEN = """\
 apiVersion: openslo/v1
@@ -92,16 +92,51 @@ def test_an_openslo_with_its_alerts_inline_and_by_reference(tmp_path: Path) -> N
         window=28 * 86400.0,
         requests_per_window=1e6,
         alerts=(
-            BurnRule(severity="page", long=3600.0, short=3600.0, burn=14.4, hold=300.0),
-            BurnRule(severity="ticket", long=259200.0, short=259200.0, burn=1.0),
+            BurnRule(severity="page", long=3600.0, short=3600.0, burn=14.4, hold=300.0, alert="on-call"),
+            BurnRule(severity="ticket", long=259200.0, short=259200.0, burn=1.0, alert="inline"),
         ),
     )
+
+
+RATIO = """\
+apiVersion: openslo/v1
+kind: SLO
+metadata: { name: checkout }
+spec:
+  %s
+  objectives: [{ target: 0.999 }]
+  timeWindow: [{ duration: 28d, isRolling: true }]
+---
+apiVersion: openslo/v1
+kind: SLI
+metadata: { name: answered }
+spec: &spec
+  ratioMetric:
+    counter: true
+    good: { metricSource: { type: Prometheus, spec: { query: "sum(ok)" } } }
+    total: { metricSource: { type: %s, spec: { query: "sum(all)" } } }
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "kind", "queries"),
+    [
+        ("indicatorRef: answered", "Prometheus", Queries(good="sum(ok)", total="sum(all)")),
+        ("indicator: { metricRef: answered }", "Prometheus", Queries(good="sum(ok)", total="sum(all)")),
+        ("indicatorRef: answered", "Datadog", None),
+        ("description: none", "Prometheus", None),
+    ],
+)
+def test_the_queries_of_a_ratio_metric_are_kept_for_prometheus(tmp_path: Path, where: str, kind: str, queries: Queries | None) -> None:
+    assert slo_from(written(tmp_path, RATIO % (where, kind))).queries == queries
 
 
 def test_one_of_several_of_sloth_with_its_own_rules(tmp_path: Path) -> None:
     found = slo_from(written(tmp_path, SLOTH), name="requests")
 
     assert (found.name, found.availability, found.window) == ("requests", 0.999, 30 * 86400.0)
+    assert {one.alert for one in found.rules} == {"Shop"}
+    assert found.queries == Queries(bad="a", total="b")
     assert [(one.severity, one.long, one.short, round(one.burn, 3)) for one in found.rules] == [
         ("page", 3600.0, 300.0, 14.4),
         ("page", 21600.0, 1800.0, 6.0),

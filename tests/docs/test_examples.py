@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-OTHERS = ("kubectl", "chaos", "curl", "cat", "pip", "git", "python", "docker")
+OTHERS = ("promtool", "kubectl", "chaos", "curl", "cat", "pip", "git", "python", "docker")
 """Commands of other people: shown, and not ours to check here."""
 
 
