@@ -51,7 +51,7 @@ def sent(load: Load) -> str:
 def paced(load: Load) -> str:
     """The rate, and where it goes along the stages."""
     steps = [f"{stage.rate:g}" + (f" within {stage.seconds:g} s" if stage.seconds else "") for stage in load.stages]
-    return ", then ".join([f"{load.rate:g}", *steps]) + " requests/s"
+    return ", then ".join([f"{load.rate:g} requests/s", *steps])
 
 
 def asked(load: Load) -> str:

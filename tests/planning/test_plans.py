@@ -9,7 +9,7 @@ from chaosfw.model.activity import Action, Hypothesis, Probe, PythonProvider
 from chaosfw.model.environment import Environment, Limits, Target
 from chaosfw.model.experiment import Experiment, Origin
 from chaosfw.model.fault import Bound, Undo
-from chaosfw.model.load import Load, Script
+from chaosfw.model.load import Load, Request, Script, Stage
 from chaosfw.model.plan import Plan, Refusal
 from chaosfw.model.slo import SLO, Objective
 from chaosfw.model.struct import but
@@ -215,6 +215,18 @@ def test_a_plan_says_what_the_namespaces_of_the_experiment_are() -> None:
     [
         (Load(endpoint="web", rate=10.0, driver="k6"), "10 requests/s at web/, by k6"),
         (Load(endpoint="web", rate=10.0, driver="locust", script=Script(file="l.py")), "10 tasks/s of l.py at web"),
+        (
+            Load(endpoint="web", rate=10.0, driver="locust", processes=3, script=Script(file="l.py", listen="0.0.0.0:5557")),
+            "10 tasks/s of l.py at web, by 3 workers that join at 0.0.0.0:5557",
+        ),
+        (
+            Load(endpoint="web", rate=10.0, stages=(Stage(rate=50.0, seconds=5.0), Stage(rate=20.0))),
+            "10 requests/s, then 50 within 5 s, then 20 at web/",
+        ),
+        (
+            Load(endpoint="web", rate=10.0, requests=(Request(path="/a", weight=3), Request(path="/b", method="POST"))),
+            "10 requests/s at web: 75 % GET /a, 25 % POST /b",
+        ),
         (Load(endpoint="web", rate=0.0, driver="locust", script=Script(file="l.py", users=8)), "8 users of l.py at web"),
         (Load(endpoint="web", rate=0.0, driver="k6", script=Script(file="l.js", users=8)), "8 VUs of l.js at web"),
         (Load(endpoint="web", rate=0.0, driver="k6", script=Script(file="l.js")), "as it says: l.js at web"),

@@ -27,7 +27,6 @@ import msgspec
 
 from chaosfw.load.book import Book, Ended, seal
 from chaosfw.load.frames import Incoming, Unframed, frame, together
-from chaosfw.load.health import LATE
 from chaosfw.load.locust.driver import users
 from chaosfw.load.locust.recording import PULSE
 from chaosfw.load.locust.words import generator, summary
@@ -43,6 +42,9 @@ HEAD_START = NANOSECONDS // 5
 PINGS = 0.1
 """Seconds between two looks at a worker's clock."""
 KEPT = 50
+DRIFT = NANOSECONDS // 2000
+"""What two clocks may part in the time of the answers that are kept: 100 parts in a million of five seconds."""
+VAGUE = NANOSECONDS // 100
 FEWEST = 5
 """Answers that the first instant of a worker has to wait for."""
 
@@ -65,15 +67,11 @@ class Clock:
         self._answers.append((now - asked, (asked + now) // 2 - theirs))
         if len(self._answers) >= FEWEST:
             self.known.set()
-            self.worst = max(self.worst, min(self._answers)[0] // 2)
+            self.worst = max(self.worst, min(self._answers)[0] // 2 + DRIFT)
 
     @property
     def shift(self) -> int:
         return 0 if self.same or not self._answers else min(self._answers)[1]
-
-    @property
-    def error(self) -> int:
-        return 0 if self.same or not self._answers else min(self._answers)[0] // 2
 
 
 class Peer:
@@ -154,8 +152,9 @@ class Master:
         seal(self._book, Path(self._orders.out), self._counted(last))
 
     def _counted(self, ended: Ended) -> Ended:
-        """A clock that is known no better than a late request may be taints what was stamped by it: all of that worker's life."""
-        vague = [peer for peer in self._peers if peer.clock.worst > LATE]
+        """A clock that is known too badly for one request to be told from the next (rule 4 of measuring.md) taints the whole load."""
+        worst = max(VAGUE, NANOSECONDS / self._load.rate if self._load.open else 0.0)
+        vague = [peer for peer in self._peers if peer.clock.worst > worst]
         slots: list[Health] = []
         for peer in vague:
             slots += [Health(at=at, lateness_max=seconds(peer.clock.worst)) for at in range(self._on, ended.off, NANOSECONDS // 10)]
@@ -257,7 +256,7 @@ class Master:
     def _stop(self) -> None:
         self._off = self._off or SYSTEM.monotonic_ns()
         for peer in self._peers:
-            peer.tell(b"s")
+            peer.tell(b"s", PING.pack(self._off - peer.clock.shift))
         gevent.spawn_later(math.ceil(self._load.timeout) + 3.0, self._leave)
         self._environment.runner.quit()
 

@@ -45,8 +45,10 @@ class Pacing:
         number = part
         on = on or self._clock.monotonic_ns() + HEAD_START
         self._recording.begin(on)
-        while not self._recording.off:
+        while True:
             due = on + int(number * self._step)
+            if self._recording.off and due >= self._recording.off:
+                return  # what was due before is given out all the same, however late this process is
             wait = due - self._clock.monotonic_ns()
             if wait > 0:
                 gevent.sleep(wait / NANOSECONDS)

@@ -31,6 +31,8 @@ from chaosfw.model.struct import Noun, encode
 from chaosfw.timing import SYSTEM
 
 PING, PONG = struct.Struct("<q"), struct.Struct("<qq")
+"""An instant of the master; the same and one of the worker. A ``PING`` by the worker's clock is the word to stop, then."""
+
 BEGIN = struct.Struct("<qqq")
 """The instant of request 0 by the worker's clock, the worker's number, how many there are."""
 
@@ -106,7 +108,7 @@ class Worker:
             on, part, of = BEGIN.unpack(payload)
             gevent.spawn(self._pacing.run, on, part=part, of=of)
         elif kind == b"s":
-            self._recording.off = SYSTEM.monotonic_ns()
+            (self._recording.off,) = PING.unpack(payload)
             gevent.spawn_later(math.ceil(self._load.timeout) + 1.0, self._leave)
 
     def _leave(self) -> None:
