@@ -7,12 +7,16 @@ Called by :mod:`chaosfw.assembly.chaos`. Runs in the pytest process: nothing her
 from __future__ import annotations
 
 import hashlib
+from importlib.util import find_spec
 from pathlib import Path
 
+from chaosfw.errors import ChaosfwError
+from chaosfw.load.k6 import program
 from chaosfw.load.k6.driver import K6Driver
 from chaosfw.load.locust.driver import LocustDriver
 from chaosfw.load.prober.driver import ProberDriver
 from chaosfw.model.experiment import Experiment
+from chaosfw.model.load import Load
 from chaosfw.model.struct import but
 from chaosfw.ports import LoadDriver
 
@@ -21,6 +25,20 @@ def load_driver(name: str, *, root: Path, k6: str = "") -> LoadDriver:
     """The generator of that name. ``root``: what relative paths count from; ``k6``: its binary, where the settings name one."""
     found: dict[str, LoadDriver] = {"prober": ProberDriver(root), "locust": LocustDriver(root), "k6": K6Driver(k6, root=root)}
     return found[name]
+
+
+def not_here(load: Load | None, *, k6: str = "") -> str:
+    """Why an experiment is skipped that may be where its tool is not installed; empty when it is, or when it may not."""
+    if load is None or load.missing != "skip":
+        return ""
+    if load.driver == "locust":
+        return "" if find_spec("locust") else "the load asks for Locust, which is not installed here"
+    try:
+        if load.driver == "k6":
+            program.find(k6)
+    except ChaosfwError as trouble:
+        return trouble.message
+    return ""
 
 
 def with_digest(experiment: Experiment, *, root: Path) -> Experiment:

@@ -39,6 +39,7 @@ def Load(  # reads as the noun that it makes
     tls: Tls | None = None,
     expect: str = "",
     processes: int = 0,
+    missing: Literal["refuse", "skip"] = "refuse",
 ) -> LoadNoun:
     """
     ``rate`` requests a second at an endpoint, open model: each is sent at its time whether or not earlier ones came back.
@@ -90,6 +91,7 @@ def Load(  # reads as the noun that it makes
         tls=tls,
         expect=expect,
         processes=processes,
+        missing=_missing(missing, what=f"load {endpoint!r}"),
     )
 
 
@@ -229,6 +231,7 @@ def locust(
     marker: str = "x-chaosfw-pod",
     workers: int = 0,
     listen: str = "",
+    missing: Literal["refuse", "skip"] = "refuse",
 ) -> LoadNoun:
     """
     A locustfile as the load, unchanged, in a process of its own; ``at`` is the endpoint that becomes its host, and ``$TARGET``.
@@ -265,18 +268,28 @@ def locust(
             env=env or {},
         ),
         processes=workers,
+        missing=_missing(missing, what=what),
     )
 
 
-def k6(file: str, *, at: str, vus: int | None = None, env: dict[str, str] | None = None, timeout: str | float = 60.0) -> LoadNoun:
+def k6(
+    file: str,
+    *,
+    at: str,
+    vus: int | None = None,
+    env: dict[str, str] | None = None,
+    timeout: str | float = 60.0,
+    missing: Literal["refuse", "skip"] = "refuse",
+) -> LoadNoun:
     """
     A k6 script as the load, unchanged; ``at`` is the endpoint that the report names, and ``__ENV.TARGET``.
 
     ``vus`` runs its default function with so many VUs for as long as the experiment takes: ``k6 run --vus``, a closed loop, of which only
     times can be claimed. Without it the script's own scenarios run; with arrival-rate executors they are an open model. ``timeout`` is the
     longest that the script lets a request wait (60 s is k6's own default): so long the load goes on when the run is over, because k6 tells
-    nothing of requests that still wait when it is stopped. A run in which one waited longer proves nothing. Raises UsageError for a number
-    of VUs that is not above 0.
+    nothing of requests that still wait when it is stopped. A run in which one waited longer proves nothing. Where k6 is not installed the
+    experiment is refused, or with ``missing="skip"`` skipped, and has not run then. Raises UsageError for a number of VUs that is not
+    above 0.
     """
     what = f"k6 {file!r}"
     return LoadNoun(
@@ -286,6 +299,7 @@ def k6(file: str, *, at: str, vus: int | None = None, env: dict[str, str] | None
         connection="keep-alive",
         driver="k6",
         script=Script(file=file, users=0 if vus is None else int(_positive(vus, what=f"{what}: vus")), env=env or {}),
+        missing=_missing(missing, what=what),
     )
 
 
@@ -301,6 +315,12 @@ def _variable(name: str) -> str:
             f"{name[:3]}… is no name of an environment variable", hint="the secret goes into a variable, and its name is given here"
         )
     return name
+
+
+def _missing(given: Literal["refuse", "skip"], *, what: str) -> Literal["refuse", "skip"]:
+    if given not in ("refuse", "skip"):
+        raise UsageError(f"{what}: missing is {given!r}, 'refuse' or 'skip' was expected")
+    return given
 
 
 def _positive(value: float, *, what: str) -> float:

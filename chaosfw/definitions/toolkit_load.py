@@ -20,7 +20,7 @@ REQUEST = ("path", "method", "headers", "body", "status")
 OWN = ("connection", "stages", "requests", "auth", "tls", "expect", "processes")
 """Of a load without one."""
 
-BOTH = ("endpoint", "rate", "timeout", "marker", "driver")
+BOTH = ("endpoint", "rate", "timeout", "marker", "driver", "missing")
 
 
 def load_of(block: Place) -> Load | None:
@@ -50,6 +50,7 @@ def load_of(block: Place) -> Load | None:
             driver=driver,
             script=script,
             processes=workers,
+            missing=_missing(given),
         )
     one = _request(given)
     told = _tried(
@@ -72,6 +73,7 @@ def load_of(block: Place) -> Load | None:
             tls=_tls(given),
             expect=given.text("expect", default=""),
             processes=_whole(given, "processes"),
+            missing=_missing(given),
         ),
     )
     return told if isinstance(told, Load) else None
@@ -167,6 +169,10 @@ def _whole(given: Place, name: str, *, default: int = 0) -> int:
 
 def _pairs(given: Place, name: str) -> dict[str, str]:
     return {str(key): str(value) for key, value in given.mapping(name).items()}
+
+
+def _missing(given: Place) -> Literal["refuse", "skip"]:
+    return "skip" if given.one_of("missing", ("refuse", "skip"), default="refuse") == "skip" else "refuse"
 
 
 def _texts(given: Place, name: str) -> tuple[str, ...]:

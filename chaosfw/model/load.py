@@ -116,6 +116,9 @@ class Load(Noun, frozen=True, kw_only=True):
     processes: int = 0
     """Of the generator, or workers of Locust; 0: as many as the rate needs."""
 
+    missing: Literal["refuse", "skip"] = "refuse"
+    """What becomes of the experiment where the tool is not installed. Skipped, it has not run."""
+
     @property
     def kinds(self) -> tuple[Request, ...]:
         """What is sent, at least one."""

@@ -17,6 +17,7 @@ import pytest
 
 from chaosfw.assembly.chaos import Chaos, Deviated, Inconclusive, ResidueLeft
 from chaosfw.assembly.environments import command_words
+from chaosfw.assembly.loads import not_here
 from chaosfw.assembly.publishing import publish, report_paths
 from chaosfw.assembly.session import Session, new_seed, settings_as_json, versions
 from chaosfw.authoring.experiments import ATTRIBUTE, Experiment, at
@@ -108,6 +109,8 @@ class Day:
         experiment = experiment_of(item)
         if self.replay and experiment.title not in self.replay:
             pytest.skip(f"not in what is replayed: {', '.join(map(repr, sorted(self.replay)))}")
+        if why := not_here(experiment.load, k6=self.settings.k6):
+            pytest.skip(f"{why}; it has not run")
         progress = Progress(self.config, title=item.name)
         repeat, series = _repeat(item)
         chaos = Chaos(

@@ -165,3 +165,15 @@ def test_without_k6_the_refusal_says_how_to_get_it(workspace: Workspace) -> None
     assert ran.verdicts() == ["refused"]
     assert "is no program" in ran.output
     assert "set-up/install-k6" in ran.output
+
+
+@pytest.mark.parametrize(("missing", "code", "word"), [("refuse", 11, "REFUSED"), ("skip", 10, "it has not run")])
+def test_where_k6_is_not_installed_it_is_refused_or_skipped(workspace: Workspace, missing: str, code: int, word: str) -> None:
+    """A game day of nothing but skipped experiments proves nothing, and is not green."""
+    settings = workspace.path / "pyproject.toml"
+    settings.write_text(settings.read_text().replace("[tool.chaosfw]\n", '[tool.chaosfw]\nk6 = "nowhere/k6"\n', 1))
+    experiment(workspace, f"cf.Load('shop', driver='k6', rate=120, missing={missing!r})")
+
+    ran = workspace.run("-rs")
+
+    assert (ran.code, word in ran.output) == (code, True), ran.output
