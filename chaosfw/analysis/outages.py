@@ -28,9 +28,20 @@ STABLE_SAMPLES = 100
 """Stable recovery is seen on at least so many requests."""
 
 
-def stable_count(*, stable_for: float, rate: float) -> int:
-    """Requests without an onset that make a recovery stable."""
-    return max(math.ceil(stable_for * rate), STABLE_SAMPLES)
+_SLACK = 1000
+"""Nanoseconds by which instants may be rounded."""
+
+
+def needed(due: Ints, places: Ints, *, stable_for: float) -> Ints:
+    """
+    How many requests from each place on make a recovery stable, if none of them is of an onset: those of ``stable_for`` seconds, whatever
+    the pace is then, and 100. More than there are, where the load ended before.
+    """
+    until = due[places] + (nanoseconds(stable_for) - _SLACK)
+    found: Ints = np.maximum(np.searchsorted(due, until) - places, STABLE_SAMPLES)
+    step = int(due[-1] - due[-2]) if len(due) > 1 else 0
+    found[until > due[-1] + step] = len(due) + 1
+    return found
 
 
 def of_load(series: Series, *, grade: Bytes, begin: int, stable_for: float, unknown_is_bad: bool, name: str) -> tuple[Outage, ...]:
@@ -44,9 +55,9 @@ def of_load(series: Series, *, grade: Bytes, begin: int, stable_for: float, unkn
     due, end = series.due[skip:], series.known_end[skip:]
     good = _places(grade == GOOD)
     back = _following(good, hits, none=len(grade))
-    need = stable_count(stable_for=stable_for, rate=series.rate)
     gaps = hits[1:] - back[:-1]
-    cuts = np.flatnonzero(gaps > need)
+    long = np.flatnonzero(gaps > STABLE_SAMPLES)
+    cuts = long[gaps[long] > needed(due, back[long], stable_for=stable_for)]
     pause = max(10, math.ceil(series.rate))
     return tuple(
         _outage(
@@ -55,7 +66,7 @@ def of_load(series: Series, *, grade: Bytes, begin: int, stable_for: float, unkn
             due=due,
             end=end,
             bad=bad,
-            need=need,
+            stable_for=stable_for,
             name=name,
             relapses=int(np.count_nonzero(gaps[first:last] > pause)),
         )
@@ -119,10 +130,11 @@ def _following(good: Places, hits: Ints, *, none: int) -> Ints:
     return np.where(place < len(good), good[np.minimum(place, len(good) - 1)], none)
 
 
-def _outage(*, hits: Ints, good: Places, due: Ints, end: Ints, bad: Bools, need: int, name: str, relapses: int) -> Outage:
+def _outage(*, hits: Ints, good: Places, due: Ints, end: Ints, bad: Bools, stable_for: float, name: str, relapses: int) -> Outage:
     first, last = int(hits[0]), int(hits[-1])
     before, after = bisect.bisect_left(good, first) - 1, bisect.bisect_left(good, last)
     closing: Span | None = None
+    need = int(needed(due, good[after : after + 1].astype(np.int64), stable_for=stable_for)[0]) if after < len(good) else 0
     if after < len(good) and len(due) - int(good[after]) >= need:
         run = good[after : bisect.bisect_left(good, int(good[after]) + need)]
         closing = Span(first=int(due[last]), last=int(end[run].min()))

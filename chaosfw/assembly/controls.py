@@ -79,7 +79,7 @@ class Controls:
             if run is not None:
                 run.kill()
         pairs = zip(found, probes, self._probes, strict=True)
-        told = tuple(but(one, redirected=kind == "quiet" or probe != own) for one, probe, own in pairs)
+        told = tuple(but(one, redirected=kind == "quiet" or _is_elsewhere(probe, own)) for one, probe, own in pairs)
         intended, good, bad, onsets = counted
         return Control(kind=kind, seconds=lasts, intended=intended, good=good, bad=bad, onsets=onsets, probes=told)
 
@@ -140,6 +140,11 @@ def _redirected(probe: Probe, *, broken: str, nothing: str, at: Endpoint | None)
         host = nothing if getattr(provider, "func", "") == "tcp_accepts" else broken
         return but(probe, provider=but(provider, arguments=_replaced(provider.arguments, at.url, host)))
     return probe
+
+
+def _is_elsewhere(probe: Probe, own: Probe) -> bool:
+    """Whether it asks the broken server: it was pointed there, or it reads the load, which is there."""
+    return probe != own or isinstance(probe.provider, LoadProvider)
 
 
 def _replaced(value: Json, url: str, host: str) -> Json:

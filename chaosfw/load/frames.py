@@ -149,6 +149,7 @@ def together(ended: Sequence[Ended], *, off: int, broken: str = "", said: Sequen
         lookups_failed=sum(one.lookups_failed for one in ended),
         exhausted=sum(one.exhausted for one in ended),
         ended=broken,
+        lost=sum(one.lost for one in ended),
         said=tuple(said),
     )
 

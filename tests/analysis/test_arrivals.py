@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaosfw.analysis.samples import MISSING, series
+from chaosfw.analysis import outages
+from chaosfw.analysis.samples import MISSING, grades, series
 from chaosfw.model.arrivals import Arrivals, highest, lowest, turns
 from chaosfw.model.load import NO_MARKER, SAMPLE, Generator, Load, Outcome, Request, Stage
 
@@ -109,3 +110,28 @@ def test_each_kind_has_its_share_and_comes_evenly(weights: list[int]) -> None:
 
 def test_one_kind_alone_always_has_its_turn() -> None:
     assert turns(Load(endpoint="shop")) == (0,)
+
+
+def test_recovery_is_stable_for_seconds_and_not_for_what_the_baselines_pace_made_of_them() -> None:
+    """20 requests a second, then 200: a relapse after 1.5 s is one within ``stable_for`` = 2 s, though 300 requests were good between."""
+    load = Load(endpoint="shop", rate=20.0, stages=(Stage(rate=20.0, seconds=5.0), Stage(rate=200.0)))
+    arrivals = Arrivals(load)
+    bad = [(6.0, 6.5), (8.0, 8.5)]
+    off = 20 * SECOND
+    data = b""
+    for n in range(arrivals.until(off)):
+        due = arrivals.due(n)
+        outcome = Outcome.refused if any(begin <= due / SECOND < end for begin, end in bad) else Outcome.ok
+        data += SAMPLE.pack(n, ON + due, ON + due + 1_000_000, 200, NO_MARKER, outcome, 0, 0, 2)
+    found = series(data, load=load, generator=Generator(name="prober", version="1", on=ON), off=ON + off, seal=None)
+
+    def seen(stable_for: float) -> list[tuple[float, float | None]]:
+        told = outages.of_load(found, grade=grades(found, limit=None), begin=ON, stable_for=stable_for, unknown_is_bad=False, name="shop")
+        return [((one.onset.last - ON) / SECOND, None if one.end is None else (one.end.last - ON) / SECOND) for one in told]
+
+    assert found.rate < 200
+    assert [begin for begin, _ in seen(2.0)] == [pytest.approx(6.0, abs=0.01)]
+    assert [begin for begin, _ in seen(1.0)] == [pytest.approx(6.0, abs=0.01), pytest.approx(8.0, abs=0.01)]
+    assert seen(2.0)[0][1] == pytest.approx(8.5, abs=0.02)
+    assert seen(11.4)[0][1] is not None
+    assert seen(11.6)[0][1] is None  # the load ended before

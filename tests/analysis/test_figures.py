@@ -130,7 +130,7 @@ def naive_hits(bad: list[bool]) -> set[int]:
 @QUICK
 @given(st.lists(st.booleans() | st.just(False), max_size=300))
 def test_onsets_are_those_of_the_rule(bad: list[bool]) -> None:
-    found = set(outages._in_onset(np.array(bad, np.bool_)).tolist())
+    found = set(outages.in_onset(np.array(bad, np.bool_)).tolist())
 
     assert found == naive_hits(bad)
 

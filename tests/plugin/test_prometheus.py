@@ -24,7 +24,7 @@ PROMTOOL = PROMETHEUS.with_name(f"promtool-{VERSION}")
 """Built by ``scripts/prometheus``."""
 
 CONFIG = """
-global: {{scrape_interval: 200ms, evaluation_interval: 200ms, scrape_timeout: 200ms}}
+global: {{scrape_interval: 500ms, evaluation_interval: 200ms, scrape_timeout: 500ms}}
 rule_files: [{rules}]
 scrape_configs:
   - job_name: shop
@@ -108,16 +108,16 @@ def goes_down(workspace: Workspace, *lines: str) -> None:
 DOWN = """
 slo = cf.SLO(
     "shop", availability="99%",
-    alerts=[cf.burn("page", rate=10, long="1m", short="1s", alert="ShopDown"), cf.burn("page", rate=10, long="1m", alert="NotThere"),
+    alerts=[cf.burn("page", rate=10, long="1m", short="2s", alert="ShopDown"), cf.burn("page", rate=10, long="1m", alert="NotThere"),
             cf.burn("ticket", rate=90, long="20m", short="10m", hold="10m", alert="PodMissing")],
-    scrape="200ms", evaluate="200ms",
+    scrape="500ms", evaluate="200ms",
     promql={"good": 'sum(increase(app_requests_total{job="shop"}[{{.window}}]))',
             "total": 'sum(increase(app_requests_total{job="shop"}[{{.window}}]))'
                      ' + sum(increase(app_errors_total{job="shop"}[{{.window}}]))'},
 )
 
 
-@cf.experiment(base.but("The shop goes down", k8s.scale(web, 0), slo=slo, baseline="2s", lasts="3s", recover_within="20s"))
+@cf.experiment(base.but("The shop goes down", k8s.scale(web, 0), slo=slo, baseline="4s", lasts="4s", recover_within="20s"))
 def test_down(chaos):
     chaos.run()
 """
@@ -188,7 +188,7 @@ def test_rules_of_ones_own_are_tested_on_ones_own_series(workspace: Workspace, p
     workspace.write(
         "alerts/mine.yaml",
         "groups:\n  - name: mine\n    rules:\n      - alert: ShopDown\n        labels: {severity: page}\n"
-        '        expr: sum(rate(http_requests_total{code="500"}[1s])) / sum(rate(http_requests_total[1s])) > 0.5\n',
+        '        expr: sum(rate(http_requests_total{code="500"}[2s])) / sum(rate(http_requests_total[2s])) > 0.5\n',
     )
     series = ["--good", 'http_requests_total{code="200"}', "--bad", 'http_requests_total{code="500"}']
 
