@@ -130,13 +130,15 @@ def take(
     wait: float,
     waiting: Callable[[str], None] | None = None,
     over: str = "",
+    holder: str = "",
 ) -> LeaseLock:
     """
     The Lease with the next epoch, for whoever holds the file lock; that is let go where the Lease can not be had. Waits up to ``wait``
-    seconds, and calls ``waiting`` once with the holder's words. ``over``: the version in which it was seen to expire already. Raises
-    LockTaken, or what the caller raises.
+    seconds, and calls ``waiting`` once with the holder's words. ``over``: the version in which it was seen to expire already. ``holder``:
+    who takes it, from ``identity``, for those that try again: an answer that was lost may have been a yes, and one does not wait for
+    oneself. Raises LockTaken, or what the caller raises.
     """
-    made = LeaseLock(file, caller, clock, namespace, f"{who} {_process()} {secrets.token_hex(4)}", 0)
+    made = LeaseLock(file, caller, clock, namespace, holder or identity(who), 0)
     try:
         made.epoch = _taken(made, wait=wait, waiting=waiting, over=over)
     except BaseException:
@@ -144,6 +146,11 @@ def take(
         raise
     made.keep()
     return made
+
+
+def identity(who: str) -> str:
+    """A name that nobody else takes a Lease by."""
+    return f"{who} {_process()} {secrets.token_hex(4)}"
 
 
 def _taken(lock: LeaseLock, *, wait: float, waiting: Callable[[str], None] | None, over: str) -> int:
@@ -155,7 +162,7 @@ def _taken(lock: LeaseLock, *, wait: float, waiting: Callable[[str], None] | Non
         if seen.version != version:
             version, since = seen.version, now
         expired = seen.version == over or now - since >= nanoseconds(seen.seconds)
-        if not seen.holder or expired or _is_dead_here(seen.holder):
+        if not seen.holder or seen.holder == lock.holder or expired or _is_dead_here(seen.holder):
             got = msgspec.convert(lock._ask("take", holder=lock.holder, seconds=LASTS, seen=seen.version), Held | None)
             if got is not None:
                 lock.halted = got.halt

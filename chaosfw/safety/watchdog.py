@@ -227,14 +227,13 @@ def after_death(
 
 def _locked(orders: Orders, caller: Caller, clock: Clock, *, is_gone: Callable[[], bool]) -> Lock:
     """The environment's lock with the next epoch. An API server that does not answer is waited for as long as the host lives."""
+    me, namespace = lease.identity("watchdog"), orders.environment.state_namespace
     while True:
         file = lock.take(Path(orders.state), who="watchdog", clock=clock, wait=60.0)
         if not orders.environment.kubeconfig:
             return file
         try:
-            return lease.take(
-                file=file, caller=caller, clock=clock, namespace=orders.environment.state_namespace, who="watchdog", wait=60.0
-            )
+            return lease.take(file=file, caller=caller, clock=clock, namespace=namespace, who="watchdog", wait=60.0, holder=me)
         except DriverError as trouble:
             if not may_pass(trouble.message) or is_gone():
                 return lock.take(Path(orders.state), who="watchdog", clock=clock, wait=60.0)

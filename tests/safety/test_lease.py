@@ -142,6 +142,34 @@ def test_a_dead_process_of_this_host_is_not_waited_for(tmp_path: Path) -> None:
     held.release()
 
 
+def test_who_tries_again_does_not_wait_for_what_the_first_try_took(tmp_path: Path) -> None:
+    """The first take reached the server and its answer did not come back: an executor died, or a connection."""
+    api, clock, me = Api(), FakeClock(), lease.identity("watchdog")
+    real = api.take
+
+    def taken_without_a_word(namespace: str, holder: str, seconds: int, seen: str) -> Json:
+        real(namespace, holder, seconds, seen)
+        raise DriverError("the executor died")
+
+    def again(holder: str) -> lease.LeaseLock:
+        file = lock.take(tmp_path, who="watchdog", clock=clock)
+        return lease.take(file=file, caller=api, clock=clock, namespace="default", who="watchdog", wait=0.0, holder=holder)
+
+    api.take = taken_without_a_word  # type: ignore[method-assign]
+    with pytest.raises(DriverError):
+        again(me)
+    assert api.now.holder == me
+    api.take = real  # type: ignore[method-assign]
+    with pytest.raises(LockTaken):
+        again(lease.identity("watchdog"))  # somebody else of this living process has to wait
+
+    held = again(me)
+
+    assert held.epoch == 2
+    assert held.still_mine()
+    held.release()
+
+
 def test_a_living_process_of_this_host_is(tmp_path: Path) -> None:
     api, clock = Api(), FakeClock()
     api.put(f"x {lease._process()}", 4)
