@@ -39,6 +39,7 @@ def Load(  # reads as the noun that it makes
     tls: Tls | None = None,
     expect: str = "",
     processes: int = 0,
+    protocol: Literal["http/1.1", "http/2"] = "http/1.1",
     missing: Literal["refuse", "skip"] = "refuse",
 ) -> LoadNoun:
     """
@@ -52,7 +53,8 @@ def Load(  # reads as the noun that it makes
     ``requests`` (``cf.Request``) are several kinds by weight instead of one ``path``; ``auth`` (``cf.bearer``, ``cf.basic``, ``cf.header``)
     and ``tls`` (``cf.tls``) say who asks and whom is trusted; ``processes`` share the load (default: as many as the rate needs). At an
     endpoint ``tcp://host:port`` a request is one connection: ok when it is up, or, where ``body`` is sent or ``expect`` awaited, when the
-    answer contains ``expect``. Raises UsageError for what can not be sent.
+    answer contains ``expect``. ``protocol="http/2"`` is agreed on by ALPN at an ``https`` endpoint and spoken at once at an ``http`` one,
+    one request at a time on each connection; a gRPC status other than 0 is not ok. Raises UsageError for what can not be sent.
     """
     if driver not in ("prober", "k6"):
         raise UsageError(f"load {endpoint!r}: driver is {driver!r}, 'prober' or 'k6' was expected", hint="cf.locust('locustfile.py', at=…)")
@@ -67,7 +69,10 @@ def Load(  # reads as the noun that it makes
         raise UsageError(f"load {endpoint!r}: the weights of requests= add up to more than {MOST_TURNS:,}", hint="smaller ones: 3 and 1")
     if isinstance(processes, bool) or not isinstance(processes, int) or not 0 <= processes <= MOST_PROCESSES:
         raise UsageError(f"load {endpoint!r}: processes is {processes!r}, 1 to {MOST_PROCESSES} were expected, or 0: as the rate needs")
+    if protocol not in ("http/1.1", "http/2"):
+        raise UsageError(f"load {endpoint!r}: protocol is {protocol!r}, 'http/1.1' or 'http/2' was expected")
     own = {"stages": stages, "requests": requests, "auth": auth, "tls": tls, "expect": expect, "processes": processes}
+    own["protocol"] = protocol != "http/1.1"
     if driver == "k6" and (named := [name for name, given in own.items() if given]):
         raise UsageError(
             f"load {endpoint!r}: driver='k6' knows one kind of request at one rate, {named[0]}= is not for it",
@@ -91,6 +96,7 @@ def Load(  # reads as the noun that it makes
         tls=tls,
         expect=expect,
         processes=processes,
+        protocol=protocol,
         missing=_missing(missing, what=f"load {endpoint!r}"),
     )
 

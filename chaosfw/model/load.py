@@ -99,6 +99,7 @@ class Load(Noun, frozen=True, kw_only=True):
     body: str = ""
     timeout: float = 5.0
     connection: Literal["new", "keep-alive"] = "new"
+    protocol: Literal["http/1.1", "http/2"] = "http/1.1"
     expected_status: tuple[int, ...] = ()
     """Statuses that count as ok; empty: every status below 400."""
     marker: str = "x-chaosfw-pod"

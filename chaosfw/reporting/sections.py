@@ -633,7 +633,8 @@ def _kinds_table(kinds: Sequence[KindLoad]) -> Table:
 
 def _intended(wanted: Load, rate: float) -> str:
     if wanted.script is None:
-        return f"{paced(wanted)}, {wanted.connection} connections" + (f", by {wanted.driver}" if wanted.driver != "prober" else "")
+        kept = f"{wanted.connection} connections" + (f", {wanted.protocol.upper()}" if wanted.protocol != "http/1.1" else "")
+        return f"{paced(wanted)}, {kept}" + (f", by {wanted.driver}" if wanted.driver != "prober" else "")
     return f"{sent(wanted)}; {rate:.4g} a second" + ("" if wanted.open else " before the fault")
 
 

@@ -245,6 +245,8 @@ def test_what_does_not_go_together_is_told_before(load: Load, url: str, word: st
         ({"requests": [cf.Request("/a", weight=900), cf.Request("/b", weight=900)]}, "weights"),
         ({"processes": -1}, "processes"),
         ({"driver": "k6", "stages": [cf.ramp(5)]}, "stages="),
+        ({"driver": "k6", "protocol": "http/2"}, "protocol="),
+        ({"protocol": "h3"}, "protocol is 'h3'"),
     ],
 )
 def test_bad_loads_are_told_when_they_are_written(given: dict[str, object], word: str) -> None:

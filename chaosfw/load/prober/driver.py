@@ -16,8 +16,8 @@ from chaosfw.model.arrivals import highest
 from chaosfw.model.load import Endpoint, Load, Tls
 from chaosfw.model.struct import but
 
-MOST_EACH = 2000.0
-"""Requests a second that one process sends without being late, with room to spare (``benchmarks/prober.py``)."""
+MOST_EACH = {"http/1.1": 2000.0, "http/2": 800.0}
+"""Requests a second that one process sends without being late, with room to spare (``benchmarks/prober.py``), by protocol."""
 
 SCHEMES = ("http", "https", "tcp")
 
@@ -39,6 +39,10 @@ class ProberDriver:
             )
         if scheme == "tcp" and (load.requests or load.auth or load.path != "/" or load.expected_status):
             found.append((f"endpoint {at.name!r} is bare TCP: it has no paths, statuses or headers", "body= is sent, expect= awaited"))
+        if scheme == "tcp" and load.protocol != "http/1.1":
+            found.append(
+                (f"endpoint {at.name!r} is bare TCP: protocol={load.protocol!r} is not for it", "an endpoint http://… or https://…")
+            )
         if scheme != "tcp" and load.expect:
             found.append((f"expect={load.expect!r} is about bare TCP, endpoint {at.name!r} is {at.url}", "status= says what counts as ok"))
         if load.auth is not None and not os.environ.get(load.auth.variable, "").strip():
@@ -64,7 +68,7 @@ class ProberDriver:
 
 def processes(load: Load) -> int:
     """How many send: as written, or as many as the highest rate needs, but no more than there are cores."""
-    return load.processes or min(len(os.sched_getaffinity(0)), max(1, math.ceil(highest(load) / MOST_EACH)))
+    return load.processes or min(len(os.sched_getaffinity(0)), max(1, math.ceil(highest(load) / MOST_EACH[load.protocol])))
 
 
 def _named(tls: Tls) -> str:

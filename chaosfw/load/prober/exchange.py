@@ -13,7 +13,7 @@ import socket
 import ssl
 
 from chaosfw.load.prober.names import Address
-from chaosfw.load.prober.response import Answer, Malformed
+from chaosfw.load.prober.response import Answer, Broken, Malformed
 from chaosfw.model.load import Outcome
 
 IN, OUT = select.EPOLLIN | select.EPOLLRDHUP, select.EPOLLOUT
@@ -27,7 +27,9 @@ class Exchange:
     """``step`` is called when the socket is ready; the outcome once there is one, else None and ``wants`` says for what it waits."""
 
     __slots__ = (
+        "_alpn",
         "_host",
+        "_reading",
         "_rest",
         "_secure",
         "_shaken",
@@ -56,10 +58,15 @@ class Exchange:
         self._rest = memoryview(request)
         self._secure: ssl.SSLContext | None = None
         self._host = ""
+        self._alpn: str | None = None
         self._shaken = True
+        self._reading = False
 
-    def open(self, address: Address, *, secure: ssl.SSLContext | None, host: str) -> Outcome | None:
-        """A new connection. On this machine it is usually up at once, and the request is sent with it."""
+    def open(self, address: Address, *, secure: ssl.SSLContext | None, host: str, alpn: str | None) -> Outcome | None:
+        """
+        A new connection. On this machine it is usually up at once, and the request is sent with it. ``alpn``: the protocol that the server
+        has to agree to while hands are shaken.
+        """
         try:
             sock = socket.socket(address[0], socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         except OSError as error:
@@ -69,7 +76,7 @@ class Exchange:
         if code not in (0, errno.EINPROGRESS):
             return outcome_of(OSError(code, "connect"))
         if secure is not None:
-            self._secure, self._host, self._shaken = secure, host, False
+            self._secure, self._host, self._alpn, self._shaken = secure, host, alpn, False
             return None
         return self._send(early=True)
 
@@ -84,8 +91,8 @@ class Exchange:
                 return trouble
             if not self._shaken and not self._shake():
                 return None
-            if self._rest:
-                return self._send(early=False)
+            if self._rest and ((trouble := self._send(early=False)) is not None or self._rest or not self._reading):
+                return trouble
             return Outcome.ok if self.response.immediate else self._read()
         except ssl.SSLWantReadError:
             self.wants = IN
@@ -95,6 +102,8 @@ class Exchange:
             return Outcome.tls
         except Malformed:
             return Outcome.assertion
+        except Broken as broken:
+            return broken.outcome
         except BlockingIOError:
             pass
         except OSError as error:
@@ -118,6 +127,8 @@ class Exchange:
             self._secure = None
         assert isinstance(self.sock, ssl.SSLSocket)
         self.sock.do_handshake()
+        if self._alpn is not None and self.sock.selected_alpn_protocol() != self._alpn:
+            raise ssl.SSLError(f"the server does not speak {self._alpn}")
         self._shaken = True
         return True
 
@@ -143,6 +154,7 @@ class Exchange:
 
     def _read(self) -> Outcome | None:
         assert self.sock is not None
+        self._reading = True
         while True:
             data = self.sock.recv(_PIECE)
             if not data:
@@ -150,6 +162,10 @@ class Exchange:
                 return Outcome.ok if self.response.ended() else Outcome.reset
             if self.response.feed(data):
                 return Outcome.ok
+            if reply := self.response.reply():
+                self._rest = memoryview(reply)
+                if (trouble := self._send(early=False)) is not None or self._rest:
+                    return trouble
             if len(data) < _PIECE and not isinstance(self.sock, ssl.SSLSocket):
                 return None
 

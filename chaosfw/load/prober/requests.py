@@ -11,26 +11,33 @@ import base64
 import os
 from urllib.parse import SplitResult
 
-from chaosfw.load.prober.response import Answer, Response, Words
+from chaosfw.load.prober.response import Answer, Line, Response, Words
 from chaosfw.model.load import NUMBER, Auth, Load, Outcome, Request
+
+ALPN = {"http/2": "h2"}
+"""What a TLS server is offered, by a load's protocol. HTTP/1.1 is what it speaks when nothing is offered."""
+
+_NUMBER = NUMBER.lower().encode()
+_NOT_IN_HTTP_2 = frozenset({"host", "connection", "keep-alive", "transfer-encoding", "upgrade"})
+"""RFC 9113, 8.2.2 and 8.3.1."""
 
 
 class Prepared:
     """One kind of request over HTTP/1.1, which carries its number."""
 
-    __slots__ = ("_body", "_expected", "_head", "_marker", "_without_body")
+    __slots__ = ("_body", "_expected", "_marker", "_start", "_without_body")
 
     def __init__(self, kind: Request, *, load: Load, url: SplitResult) -> None:
-        self._head, self._body = _request(kind, load=load, netloc=url.netloc, prefix=url.path)
+        path, headers, self._body = _parts(kind, load=load, netloc=url.netloc, prefix=url.path)
+        lines = (f"{name}: {value}" for name, value in headers.items())
+        self._start = "\r\n".join((f"{kind.method} {path} HTTP/1.1", *lines, f"{NUMBER}: ")).encode("latin-1")
         self._marker = load.marker.lower().encode("latin-1")
         self._expected = kind.expected_status
         self._without_body = kind.method == "HEAD"
 
-    def request(self, number: int) -> bytes:
-        return b"%s%d\r\n\r\n%s" % (self._head, number, self._body)
-
-    def response(self) -> Answer:
-        return Response(self._marker, without_body=self._without_body)
+    def asked(self, number: int, *, line: Line | None) -> tuple[bytes, Answer]:
+        """What is sent, and how its answer is read; ``line`` is what is known of a connection that is used again."""
+        return b"%s%d\r\n\r\n%s" % (self._start, number, self._body), Response(self._marker, without_body=self._without_body)
 
     def graded(self, answer: Answer) -> Outcome:
         return graded(answer.status, self._expected)
@@ -44,19 +51,56 @@ class Bare(Prepared):
     def __init__(self, load: Load) -> None:
         self._body, self._words = load.body.encode(), load.expect.encode()
 
-    def request(self, number: int) -> bytes:
-        return self._body
-
-    def response(self) -> Answer:
-        return Words(self._words, asked=bool(self._body or self._words))
+    def asked(self, number: int, *, line: Line | None) -> tuple[bytes, Answer]:
+        return self._body, Words(self._words, asked=bool(self._body or self._words))
 
     def graded(self, answer: Answer) -> Outcome:
         return Outcome.ok
 
 
+class Second(Prepared):
+    """One kind of request over HTTP/2."""
+
+    __slots__ = ("_head", "_http2")
+
+    def __init__(self, kind: Request, *, load: Load, url: SplitResult) -> None:
+        from chaosfw.load.prober import http2  # a tenth of a second of every prober's start, for those who need it
+
+        self._http2 = http2
+        path, headers, self._body = _parts(kind, load=load, netloc=url.netloc, prefix=url.path)
+        pseudo = {":method": kind.method, ":scheme": url.scheme, ":authority": headers["Host"], ":path": path}
+        secret = {name.lower() for name in _who(load.auth)}
+        self._head = [
+            *(http2.HeaderTuple(name.encode(), value.encode("latin-1")) for name, value in pseudo.items()),
+            *(
+                (http2.NeverIndexedHeaderTuple if name.lower() in secret else http2.HeaderTuple)(
+                    name.lower().encode("latin-1"), value.encode("latin-1")
+                )
+                for name, value in headers.items()
+                if name.lower() not in _NOT_IN_HTTP_2
+            ),
+        ]
+        self._marker = load.marker.lower().encode("latin-1")
+        self._expected = kind.expected_status
+
+    def asked(self, number: int, *, line: Line | None) -> tuple[bytes, Answer]:
+        assert line is None or isinstance(line, self._http2.Line)
+        numbered = [*self._head, self._http2.HeaderTuple(_NUMBER, b"%d" % number)]
+        return (line or self._http2.Line()).ask(numbered, self._body, marker=self._marker)
+
+    def graded(self, answer: Answer) -> Outcome:
+        """A call over gRPC that failed is a 200 whose trailers say so."""
+        assert isinstance(answer, self._http2.Stream)
+        if answer.grpc not in (None, b"0"):
+            return Outcome.assertion
+        return graded(answer.status, self._expected)
+
+
 def prepared(load: Load, *, url: SplitResult) -> tuple[Prepared, ...]:
     if url.scheme == "tcp":
         return (Bare(load),)
+    if load.protocol == "http/2":
+        return tuple(Second(kind, load=load, url=url) for kind in load.kinds)
     return tuple(Prepared(kind, load=load, url=url) for kind in load.kinds)
 
 
@@ -69,8 +113,8 @@ def graded(status: int, expected: tuple[int, ...]) -> Outcome:
     return Outcome.http_5xx if status >= 500 else Outcome.assertion
 
 
-def _request(kind: Request, *, load: Load, netloc: str, prefix: str) -> tuple[bytes, bytes]:
-    """What each request begins with, up to the number that it carries, and its body; made once."""
+def _parts(kind: Request, *, load: Load, netloc: str, prefix: str) -> tuple[str, dict[str, str], bytes]:
+    """Path, headers and body; all of it but the number."""
     body = kind.body.encode()
     headers = {
         "Host": netloc.rpartition("@")[2],
@@ -81,11 +125,11 @@ def _request(kind: Request, *, load: Load, netloc: str, prefix: str) -> tuple[by
     if body or kind.method in ("POST", "PUT", "PATCH"):
         headers["Content-Length"] = str(len(body))
     given = {**load.headers, **kind.headers, **_who(load.auth)}
-    written = {name.lower() for name in given}
-    lines = [f"{name}: {value}" for name, value in headers.items() if name.lower() not in written]
-    lines += [f"{name}: {value}" for name, value in given.items()]
+    proper = {name.lower(): name for name in headers}
+    for name, value in given.items():
+        headers[proper.setdefault(name.lower(), name)] = value
     path = prefix.rstrip("/") + ("/" if not kind.path.startswith("/") else "") + kind.path
-    return "\r\n".join((f"{kind.method} {path} HTTP/1.1", *lines, f"{NUMBER}: ")).encode("latin-1"), body
+    return path, headers, body
 
 
 def _who(auth: Auth | None) -> dict[str, str]:

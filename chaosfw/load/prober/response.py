@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from chaosfw.model.load import Outcome
+
 _END = b"\r\n\r\n"
 _LONGEST_HEAD = 65536
 
@@ -16,8 +18,35 @@ class Malformed(Exception):
     """These bytes are no HTTP response."""
 
 
+class Broken(Exception):
+    """The server gave this request up, and said so."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.name)
+        self.outcome = outcome
+
+
+class Line(Protocol):
+    """What both ends of a connection remember of each other, where a protocol has such a thing."""
+
+    def pending(self) -> bytes:
+        """What the protocol has to say by itself."""
+
+    def goodbye(self) -> bytes: ...
+
+    def heard(self, data: bytes) -> object:
+        """Raises Malformed."""
+
+    @property
+    def going(self) -> bool:
+        """The server takes no more requests on it."""
+
+
 class Answer(Protocol):
-    """What an exchange feeds with what it reads. ``immediate``: it is whole as soon as the connection is up, and nothing was asked."""
+    """
+    What an exchange feeds with what it reads. ``immediate``: it is whole as soon as the connection is up, and nothing was asked. ``reply``:
+    what has to be sent before more of it comes.
+    """
 
     received: int
     status: int
@@ -26,6 +55,11 @@ class Answer(Protocol):
 
     @property
     def immediate(self) -> bool: ...
+
+    @property
+    def line(self) -> Line | None: ...
+
+    def reply(self) -> bytes: ...
 
     def feed(self, data: bytes) -> bool: ...
 
@@ -36,6 +70,7 @@ class Words:
     """An answer over bare TCP: whole when it contains the words that are waited for, or anything at all."""
 
     __slots__ = ("_buffer", "_words", "immediate", "keeps", "received", "seen", "status")
+    line = None
 
     def __init__(self, words: bytes, *, asked: bool) -> None:
         self._words, self._buffer = words, b""
@@ -43,6 +78,9 @@ class Words:
         self.received = self.status = 0
         self.seen: bytes | None = None
         self.keeps = False
+
+    def reply(self) -> bytes:
+        return b""
 
     def feed(self, data: bytes) -> bool:
         """Raises Malformed when it goes on and on without the words."""
@@ -63,6 +101,7 @@ class Response:
 
     __slots__ = ("_buffer", "_chunked", "_left", "_marker", "_without_body", "keeps", "received", "seen", "status")
     immediate = False
+    line = None
 
     def __init__(self, marker: bytes, *, without_body: bool) -> None:
         self._marker = marker
@@ -76,6 +115,9 @@ class Response:
         """The marker header's value."""
         self.keeps = True
         """The server lets the connection live."""
+
+    def reply(self) -> bytes:
+        return b""
 
     def feed(self, data: bytes) -> bool:
         """Raises Malformed."""

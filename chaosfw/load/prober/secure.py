@@ -7,11 +7,13 @@ import ssl
 from chaosfw.model.load import Tls
 
 
-def context(wanted: Tls | None) -> ssl.SSLContext:
-    """Raises OSError (an ssl.SSLError is one) for a file that is missing or holds no certificate or key."""
+def context(wanted: Tls | None, *, alpn: str | None = None) -> ssl.SSLContext:
+    """``alpn``: a protocol to offer. Raises OSError (an ssl.SSLError is one) for a file that is missing or holds no certificate or key."""
+    made = ssl.create_default_context(cafile=wanted.ca or None if wanted else None)
+    if alpn is not None:
+        made.set_alpn_protocols([alpn])
     if wanted is None:
-        return ssl.create_default_context()
-    made = ssl.create_default_context(cafile=wanted.ca or None)
+        return made
     if wanted.certificate:
         made.load_cert_chain(wanted.certificate, wanted.key or None)
     if not wanted.verify:

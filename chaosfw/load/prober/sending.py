@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import ssl
 import struct
 from collections import deque
 from typing import Protocol
@@ -21,7 +22,8 @@ from chaosfw.load.health import Vitals
 from chaosfw.load.orders import Orders
 from chaosfw.load.prober.exchange import IN, Exchange
 from chaosfw.load.prober.names import Names
-from chaosfw.load.prober.requests import Prepared, prepared
+from chaosfw.load.prober.requests import ALPN, Prepared, prepared
+from chaosfw.load.prober.response import Line, Malformed
 from chaosfw.load.prober.secure import context
 from chaosfw.model.arrivals import Arrivals, highest, turns
 from chaosfw.model.load import Outcome
@@ -42,6 +44,7 @@ _MARGIN = 64
 WORD = struct.Struct("<q")
 """The word to stop: the instant until which what is due is still sent, ns CLOCK_MONOTONIC."""
 
+_PIECE = 65536
 _PORTS = {"https": 443, "http": 80}
 
 
@@ -57,6 +60,43 @@ class Writer(Protocol):
     def flush(self) -> None: ...
 
 
+class Idle:
+    """A connection that waits for its next request."""
+
+    __slots__ = ("line", "sock")
+
+    def __init__(self, sock: socket.socket, line: Line | None) -> None:
+        self.sock, self.line = sock, line
+
+    def settled(self) -> bool:
+        """What the protocol owes the other side is said. False where that can not be done at once."""
+        return self.line is None or self._say(self.line.pending())
+
+    def goes_on(self) -> bool:
+        """Something has come that nobody asked for: the end of it, or what the protocol has to say by itself."""
+        if self.line is None:
+            return False
+        try:
+            while data := self.sock.recv(_PIECE):
+                self.line.heard(data)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return not self.line.going and self.settled()
+        except (OSError, Malformed):
+            pass
+        return False
+
+    def close(self, *, politely: bool) -> None:
+        if politely and self.line is not None:
+            self._say(self.line.goodbye())
+        self.sock.close()
+
+    def _say(self, words: bytes) -> bool:
+        try:
+            return not words or self.sock.send(words) == len(words)
+        except OSError:  # also one that would block
+            return False
+
+
 class Sending:
     """One load from its first request to its end, or each ``of``-th request of it, from number ``part`` on."""
 
@@ -64,14 +104,15 @@ class Sending:
         load, url = orders.load, urlsplit(orders.url)
         self._load, self._clock, self._stdin, self._book = load, clock, stdin, book
         self._host = url.hostname or "127.0.0.1"
-        self._secure = context(load.tls) if url.scheme == "https" else None
+        self._alpn = ALPN.get(load.protocol)
+        self._secure = context(load.tls, alpn=self._alpn) if url.scheme == "https" else None
         self._server_name = load.tls.server_name if load.tls and load.tls.server_name else self._host
         self._names = Names(self._host, url.port or _PORTS.get(url.scheme, 0))
         self._kinds, self._turns = prepared(load, url=url), turns(load)
         self._poll = select.epoll()
         self._flying: dict[int, Exchange] = {}
         self._order: deque[Exchange] = deque()
-        self._idle: dict[int, socket.socket] = {}
+        self._idle: dict[int, Idle] = {}
         self._timeout = nanoseconds(load.timeout)
         self._most = int(highest(load) / of * load.timeout * 1.1) + _MARGIN
         self._arrivals = Arrivals(load)
@@ -129,8 +170,10 @@ class Sending:
             return
         kind = self._kind(number)
         sent = self._clock.monotonic_ns()
-        exchange = Exchange(number, due=due, sent=sent, request=kind.request(number), response=kind.response())
-        outcome = self._begin(exchange)
+        idle = self._idle.popitem()[1] if self._idle else None
+        request, answer = kind.asked(number, line=idle.line if idle else None)
+        exchange = Exchange(number, due=due, sent=sent, request=request, response=answer)
+        outcome = exchange.reuse(idle.sock) if idle else self._begin(exchange)
         if outcome is Outcome.dropped:
             self._exhaust(exchange)
             return
@@ -152,13 +195,11 @@ class Sending:
         return self._kinds[self._turns[number % len(self._turns)]]
 
     def _begin(self, exchange: Exchange) -> Outcome | None:
-        if self._idle:
-            return exchange.reuse(self._idle.popitem()[1])
         address = self._names.address
         if address is None:
             self._vitals.unresolved(exchange.due)
             return Outcome.dns
-        return exchange.open(address, secure=self._secure, host=self._server_name)
+        return exchange.open(address, secure=self._secure, host=self._server_name, alpn=self._alpn)
 
     def _ready(self, descriptor: int) -> None:
         exchange = self._flying.get(descriptor)
@@ -180,8 +221,9 @@ class Sending:
             word = os.read(self._stdin, WORD.size)
             self._poll.unregister(self._stdin)
             self.stop(*WORD.unpack(word) if len(word) == WORD.size else ())
-        elif (idle := self._idle.pop(descriptor, None)) is not None:
-            idle.close()
+        elif (idle := self._idle.get(descriptor)) is not None and not idle.goes_on():
+            del self._idle[descriptor]
+            idle.sock.close()
 
     def _expire(self, now: int) -> None:
         """All have the same timeout, so the oldest is the first to expire."""
@@ -213,12 +255,14 @@ class Sending:
         if sock is None:
             return
         was_flying = self._flying.pop(descriptor, None) is not None
-        if whole and was_flying and self._load.connection == "keep-alive" and exchange.response.keeps and not self._off:
-            self._idle[descriptor] = sock
+        idle = Idle(sock, exchange.response.line)
+        keeps = whole and was_flying and self._load.connection == "keep-alive" and exchange.response.keeps and not self._off
+        if keeps and idle.settled():
+            self._idle[descriptor] = idle
             if exchange.wants != IN:
                 self._poll.modify(descriptor, IN)
         else:
-            _close(exchange)
+            idle.close(politely=whole)
 
     def _exhaust(self, exchange: Exchange) -> None:
         """This machine had no descriptor, port or buffer for it: dropped by us, whatever the service would have said."""
@@ -234,8 +278,8 @@ class Sending:
     def _finish(self) -> Ended:
         for exchange in list(self._flying.values()):
             self._end(exchange, Outcome.aborted)
-        for sock in self._idle.values():
-            sock.close()
+        for idle in self._idle.values():
+            idle.close(politely=True)
         self._names.close()
         self._vitals.look(self._clock.monotonic_ns())
         return Ended(
@@ -247,8 +291,3 @@ class Sending:
             lookups_failed=self._names.failed,
             exhausted=self._exhausted,
         )
-
-
-def _close(exchange: Exchange) -> None:
-    if exchange.sock is not None:
-        exchange.sock.close()
