@@ -24,12 +24,14 @@ DURATIONS = ("baseline", "lasts", "stable_for", "recover_within", "probe_every")
 
 TABLE = ("environment", "defaults", "limits", "environments", "reports", "seed", "lock_timeout", "k6")
 ENVIRONMENT = (
-    "kind", "manifests", "images", "endpoints", "nodes", "zones", "profile", "context", "server", "kubeconfig", "namespaces", "limits",
+    "kind", "manifests", "images", "endpoints", "nodes", "zones", "profile", "control_plane",
+    "context", "server", "kubeconfig", "namespaces", "limits",
     "accept_manual_heal", "identity", "halt", "prometheus", "approval", "hours", "suppress",
     "state_namespace", "budget_left",
 )  # fmt: skip
 TEXTS = (
-    "context", "server", "kubeconfig", "identity", "accept_manual_heal", "profile", "kind", "prometheus", "approval", "state_namespace",
+    "context", "server", "kubeconfig", "identity", "accept_manual_heal", "profile", "control_plane", "kind",
+    "prometheus", "approval", "state_namespace",
 )  # fmt: skip
 ENDPOINT = ("url", "service")
 KINDS = ("sandbox", "kubernetes")
@@ -40,6 +42,7 @@ TABLE_LIMITS = (*LIMITS, "opt_in", "min_ready")
 LIMIT_VARIABLE = "CHAOSFW_LIMIT_"
 """What the variables that narrow a limit begin with: ``CHAOSFW_LIMIT_PODS``."""
 BUDGET_LEFT = "CHAOSFW_BUDGET_LEFT"
+CONTROL_PLANE = "CHAOSFW_CONTROL_PLANE"
 """Variable with the share of the error budget that is left, for whoever measures it just before the run."""
 LIMIT_FLAG = "--chaos-limit"
 UNLIMITED = Limits(pods=None, nodes=None, zones=None, budget=None, protect=())
@@ -68,6 +71,8 @@ class EnvironmentSettings:
     nodes: int = 3
     zones: tuple[str, ...] = ("zone-a", "zone-b", "zone-c")
     profile: str = "fast"
+    control_plane: str = "embedded"
+    """Of a sandbox: ``embedded``, or ``kubernetes`` for the one that Kubernetes ships."""
     context: str = ""
     server: str = ""
     """What the context must really point at; refused otherwise."""
@@ -147,6 +152,8 @@ def load(rootdir: Path, *, variables: Mapping[str, str], flags: Mapping[str, Any
         origins |= _limit_origins(table, name, where)
         environments[name], notes = _narrowed_from_outside(environments[name], wanted, origins)
         environments[name] = _with_budget_left(environments[name], variables.get(BUDGET_LEFT, ""))
+        if (plane := variables.get(CONTROL_PLANE, "")) and environments[name].kind == "sandbox":
+            environments[name] = replace(environments[name], control_plane=plane)
     return Settings(
         rootdir=rootdir,
         environment=name,
@@ -341,6 +348,7 @@ def _environment(name: str, given: Any, limits: Limits, problems: list[str]) -> 
         "identity",
         "accept_manual_heal",
         "profile",
+        "control_plane",
         "kind",
         "prometheus",
         "approval",

@@ -158,6 +158,7 @@ def sandbox_spec(settings: Settings, chosen: EnvironmentSettings) -> sandbox.San
         nodes=chosen.nodes,
         zones=chosen.zones,
         profile=chosen.profile,
+        control_plane=chosen.control_plane,
         manifests=tuple(manifests),
         images=dict(chosen.images),
         workdir=settings.rootdir,
@@ -197,6 +198,7 @@ def _sandbox_place(chosen: EnvironmentSettings, started: sandbox.Sandbox) -> San
         kubeconfig=str(started.kubeconfig),
         state=str(started.directory / SAFETY),
         profile=chosen.profile,
+        control_plane=started.control_plane,
     )
     return SandboxPlace(environment, started, chosen.endpoints)
 

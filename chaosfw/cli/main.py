@@ -16,6 +16,7 @@ from pathlib import Path
 from chaosfw.cli import gamedays, putting_back, reaping, sandboxes
 from chaosfw.errors import ChaosfwError, Refused, UsageError
 from chaosfw.quantities import share
+from chaosfw.sandbox.spec import CONTROL_PLANES
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -96,8 +97,11 @@ def _sandbox(sandbox: argparse.ArgumentParser) -> None:
     up.add_argument("--nodes", type=int, help="how many nodes (default: the environment's, or 3)")
     up.add_argument("--zones", help="their zones, separated by commas")
     up.add_argument("--environment", help="the declared environment whose manifests and images it gets")
+    up.add_argument("--control-plane", choices=CONTROL_PLANES, help="ours, or the one that Kubernetes ships (default: the environment's)")
     up.add_argument("--empty", action="store_true", help="without any manifests")
     up.set_defaults(run=sandboxes.up)
+    build = verbs.add_parser("build-control-plane", help="build etcd and Kubernetes' own control plane, once; needs Go")
+    build.set_defaults(run=sandboxes.build_control_plane)
     for name, run, words in (
         ("down", sandboxes.down, "stop it, whoever uses it"),
         ("status", sandboxes.status, "what runs"),

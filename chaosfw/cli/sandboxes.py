@@ -6,11 +6,13 @@ import argparse
 import dataclasses
 import os
 import shlex
+import sys
 from pathlib import Path
 
 from chaosfw.assembly.environments import sandbox_spec
 from chaosfw.errors import UsageError
 from chaosfw.sandbox import public as sandbox
+from chaosfw.sandbox.upstream.build import build
 from chaosfw.settings import load
 
 
@@ -21,6 +23,8 @@ def up(given: argparse.Namespace) -> int:
     changes: dict[str, object] = {"nodes": given.nodes} if given.nodes is not None else {}
     if given.zones:
         changes["zones"] = tuple(zone.strip() for zone in given.zones.split(",") if zone.strip())
+    if given.control_plane:
+        changes["control_plane"] = given.control_plane
     if given.empty:
         changes["manifests"] = ()
     directory = sandbox.up(dataclasses.replace(spec, **changes))  # type: ignore[arg-type]  # names are the dataclass's own
@@ -29,6 +33,13 @@ def up(given: argparse.Namespace) -> int:
         print(f"  {name}={value}")
     print(f"use it:  eval $(chaosfw sandbox env {directory})   then kubectl, chaos, pytest experiments/")
     print(f"end it:  chaosfw sandbox down {directory}")
+    return 0
+
+
+def build_control_plane(given: argparse.Namespace) -> int:
+    """Tells on stderr how far it is, each five seconds."""
+    place = build(lambda words: print(f"chaosfw: {words}", file=sys.stderr, flush=True))
+    print(place)
     return 0
 
 
@@ -42,7 +53,7 @@ def down(given: argparse.Namespace) -> int:
 def status(given: argparse.Namespace) -> int:
     told = sandbox.status(chosen(given.directory))
     print(f"sandbox {told['directory']}")
-    print(f"  server    {told.get('server', '?')}")
+    print(f"  server    {told.get('server', '?')} ({told.get('control_plane', '?')} control plane)")
     for node, zone in (told.get("nodes") or {}).items():
         print(f"  node      {node} in {zone}")
     for name, pids in (told.get("processes") or {}).items():

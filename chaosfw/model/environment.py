@@ -74,3 +74,5 @@ class Environment(Noun, frozen=True, kw_only=True):
     """Guards that are not asked here, and why: the verdict's sentence shows it."""
     profile: str = ""
     """Time profile of a sandbox, printed wherever its figures are."""
+    control_plane: str = ""
+    """``embedded`` or ``kubernetes``, of a sandbox."""

@@ -407,6 +407,7 @@ class GameDay(Noun, frozen=True, kw_only=True):
     environment: str = ""
     environment_kind: str = ""
     profile: str = ""
+    control_plane: str = ""
     command: str = ""
     seed: int = 0
     versions: dict[str, str] = {}

@@ -231,6 +231,7 @@ class Day:
             environment=chosen.name,
             environment_kind=chosen.kind,
             profile=chosen.profile if chosen.kind == "sandbox" else "",
+            control_plane=chosen.control_plane if chosen.kind == "sandbox" else "",
             command=command_words(["pytest", *self.config.invocation_params.args, *self._seed_flag()]),
             seed=self.seed,
             versions=versions(),

@@ -19,7 +19,8 @@ MOST_REASONS = 5
 
 def lines(day: GameDay) -> list[str]:
     """The headline, then one block per experiment."""
-    place = f"{day.environment} (a sandbox, profile {day.profile})" if day.environment_kind == "sandbox" else day.environment
+    real = " of the real Kubernetes" if day.control_plane == "kubernetes" else ""
+    place = f"{day.environment} (a sandbox{real}, profile {day.profile})" if day.environment_kind == "sandbox" else day.environment
     found = [f"{view.headline(day)}" + (f"   on {place}" if place else "")]
     for line in view.worst_first(day.runs):
         found += _experiment(line)

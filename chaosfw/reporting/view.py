@@ -287,7 +287,8 @@ def _without_values(words: list[str], command: str) -> str:
 def _badge_note(day: GameDay) -> str:
     if day.environment_kind == "sandbox":
         profile = f"time profile “{day.profile}”" if day.profile else "its own time profile"
-        return f"an embedded cluster on this machine, {profile}: times are not production's"
+        what = "a real Kubernetes control plane over simulated nodes" if day.control_plane == "kubernetes" else "an embedded cluster"
+        return f"{what} on this machine, {profile}: times are not production's"
     return "a real environment" if day.environment_kind else ""
 
 

@@ -57,9 +57,13 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The addresses of one sandbox: 127.``number``.0.0/16 behind 10.244.0.0/16 (pods), 10.96.0.0/16 (services), 10.89.0.0/24 (nodes)."""
+    """
+    The addresses of one sandbox: 127.``number``.0.0/16 behind 10.244.0.0/16 (pods), 10.96.0.0/16 (services), 10.89.0.0/24 (nodes).
+    ``calls_nodes``: an API server that is not ours calls each node's kubelet, so that nodes have addresses that can be called.
+    """
 
     number: int
+    calls_nodes: bool = False
 
     @property
     def api_host(self) -> str:
@@ -67,7 +71,8 @@ class Network:
 
     def node(self, index: int) -> str:
         """The recorded address of a node."""
-        return f"10.89.0.{10 + _below(index, MAX_NODES, 'nodes')}"
+        place = 10 + _below(index, MAX_NODES, "nodes")
+        return f"127.{self.number}.1.{place}" if self.calls_nodes else f"10.89.0.{place}"
 
     def pod_cidr(self, node: int) -> str:
         return f"10.244.{_below(node, MAX_NODES, 'nodes')}.0/24"

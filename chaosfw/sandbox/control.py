@@ -1,6 +1,6 @@
 """
-The main of the control process: ``python -m chaosfw.sandbox.control KEEPER_FD ORDERS_FD``. API server, controllers, scheduler, kubelets,
-routes on one loop.
+The main of the control process: ``python -m chaosfw.sandbox.control KEEPER_FD ORDERS_FD``. A control plane (ours, or the processes
+of a real one), kubelets and routes on one loop.
 
 Started by the keeper, whose first line on KEEPER_FD says what to be; ends with it. ORDERS_FD leads to the runtime. Nothing is wound down
 at the end: the processes belong to others and all state was in memory.
@@ -12,33 +12,30 @@ import asyncio
 import gc
 import json
 import os
+import secrets
 import socket
-import ssl
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from chaosfw.errors import SandboxError
-from chaosfw.sandbox.addresses import HostPort, Network
-from chaosfw.sandbox.apiserver.server import ApiServer
-from chaosfw.sandbox.controllers.manager import Controllers
+from chaosfw.sandbox.addresses import Network
+from chaosfw.sandbox.client.verbs import ApiError
 from chaosfw.sandbox.kubeconfig import write_kubeconfig
 from chaosfw.sandbox.kubelet.images import Images
 from chaosfw.sandbox.kubelet.kubelet import Kubelet
-from chaosfw.sandbox.kubelet.logs import Logs
 from chaosfw.sandbox.kubelet.site import NodeName, Site
 from chaosfw.sandbox.lateness import Lateness
 from chaosfw.sandbox.lines import Handler, Message, pack, read_line, serve
 from chaosfw.sandbox.mains import until_end_of_file
+from chaosfw.sandbox.planes import Plane, embedded, real
 from chaosfw.sandbox.prctl import die_with_parent
 from chaosfw.sandbox.profiles import profile
 from chaosfw.sandbox.routes import Routes
 from chaosfw.sandbox.runtime.door import RuntimeDoor
-from chaosfw.sandbox.scheduler.scheduler import Scheduler
-from chaosfw.sandbox.spec import SandboxSpec, spec_from_json
+from chaosfw.sandbox.spec import KUBERNETES, SandboxSpec, spec_from_json
 from chaosfw.timing import SYSTEM
 
-USER: Final = "system:admin"
 _PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "USER")
 
 
@@ -52,57 +49,77 @@ def main() -> None:
 
 async def _run(config: Message, *, keeper: socket.socket, orders: socket.socket) -> None:
     directory = Path(config["directory"])
+    ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     try:
-        parts = await _start(config, directory=directory, orders=orders)
-    except (SandboxError, OSError) as error:
-        keeper.sendall(pack({"error": str(error)}))
+        parts = await _start(config, directory=directory, orders=orders, ended=ended)
+    except (ApiError, SandboxError, OSError) as error:
+        keeper.sendall(pack({"error": str(error), "hint": getattr(error, "hint", "")}))
         return
     gc.collect()
     gc.freeze()
     keeper.sendall(pack({"ready": True}))
     keeper.setblocking(False)
-    await until_end_of_file(keeper.fileno())
+    over: asyncio.Future[None] = asyncio.ensure_future(until_end_of_file(keeper.fileno()))
+    waiting: set[asyncio.Future[Any]] = {over, ended}
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    if ended.done():
+        print(ended.result(), file=sys.stderr, flush=True)
     del parts  # held until here: a loop keeps only weak references to its tasks
-    os._exit(0)
+    os._exit(1 if ended.done() else 0)
 
 
-async def _start(config: Message, *, directory: Path, orders: socket.socket) -> tuple[object, ...]:
-    """Everything that runs, when the API answers and every node is registered."""
-    spec, network, token = spec_from_json(config["spec"]), Network(config["network"]), str(config["token"])
-    kubelets: list[Kubelet] = []
+async def _start(config: Message, *, directory: Path, orders: socket.socket, ended: asyncio.Future[str]) -> tuple[object, ...]:
+    """Everything that runs, when the API answers and every node is registered. ``ended``: why it can not go on."""
+    spec, token = spec_from_json(config["spec"]), str(config["token"])
+    network = Network(config["network"], calls_nodes=spec.control_plane == KUBERNETES)
     lateness = Lateness(SYSTEM)
     lateness.start()
-    server = ApiServer(ssl_context=_tls(directory), tokens={token: USER}, pod_door=Logs(kubelets))
-    port = await server.start(network.api_host)
-    routes = Routes(server.client(), network=network, nodes=spec.node_zones(), dataplane=directory / "dataplane.sock")
-    site = Site(
-        client=server.client(),
-        runtime=await RuntimeDoor.over(orders),
-        fronts=routes,
-        network=network,
-        directory=directory,
-        images=Images(spec.images),
-        profile=profile(spec.profile),
-        workdir=spec.workdir,
-        environment={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
-        server=HostPort(network.api_host, port),
-        token=token,
-    )
-    nodes = [NodeName(name, zone, index) for index, (name, zone) in enumerate(spec.node_zones().items())]
-    kubelets += [Kubelet(node, site) for node in nodes]
-    controllers = Controllers(server.client(), root_ca=(directory / "ca.pem").read_text())
-    scheduler = Scheduler(server.client())
-    await asyncio.gather(controllers.start(), scheduler.start(), routes.start())
+    plane = await _plane(spec, directory=directory, network=network, token=token, ended=ended)
+    routes = Routes(plane.client, network=network, nodes=spec.node_zones(), dataplane=directory / "dataplane.sock")
+    runtime, images = await RuntimeDoor.over(orders), Images(spec.images)
+    kubelets = []
+    for index, (name, zone) in enumerate(spec.node_zones().items()):
+        client, tokens = plane.of_node(name)
+        site = Site(
+            client=client,
+            runtime=runtime,
+            fronts=routes,
+            network=network,
+            directory=directory,
+            images=images,
+            profile=profile(spec.profile),
+            workdir=spec.workdir,
+            environment={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+            server=plane.server,
+            tokens=tokens,
+        )
+        kubelets.append(Kubelet(NodeName(name, zone, index), site))
+    await asyncio.gather(plane.run(), routes.start())
+    for index, kubelet in enumerate(kubelets):
+        await plane.admit(kubelet, address=network.node(index))
     await asyncio.gather(*(kubelet.start() for kubelet in kubelets))
-    _describe(directory, server=f"https://{network.api_host}:{port}", token=token, spec=spec)
+    _describe(directory, server=f"https://{plane.server}", token=token, spec=spec)
     door = await serve(directory / "control.sock", _answers(routes, lateness))
-    return server, controllers, scheduler, routes, kubelets, lateness, door
+    return plane, routes, kubelets, lateness, door
 
 
-def _tls(directory: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(directory / "server.pem")
-    return context
+async def _plane(spec: SandboxSpec, *, directory: Path, network: Network, token: str, ended: asyncio.Future[str]) -> Plane:
+    if spec.control_plane != KUBERNETES:
+        return await embedded(directory=directory, network=network, token=token)
+
+    def end(why: str) -> None:
+        if not ended.done():
+            ended.set_result(why)
+
+    return await real(
+        directory=directory,
+        network=network,
+        token=token,
+        nodes=spec.node_zones(),
+        profile=profile(spec.profile),
+        secret=lambda: secrets.token_urlsafe(32),
+        ended=end,
+    )
 
 
 def _describe(directory: Path, *, server: str, token: str, spec: SandboxSpec) -> None:
@@ -110,6 +127,7 @@ def _describe(directory: Path, *, server: str, token: str, spec: SandboxSpec) ->
     authority = (directory / "ca.pem").read_bytes()
     write_kubeconfig(directory / "kubeconfig", server=server, token=token, authority=authority)
     facts = {"server": server, "token": token, "nodes": spec.node_zones(), "zones": list(spec.zones), "profile": spec.profile}
+    facts["control_plane"] = spec.control_plane
     path = directory / "sandbox.json"
     path.touch(mode=0o600)
     path.write_text(json.dumps(facts))

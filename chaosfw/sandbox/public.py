@@ -25,7 +25,8 @@ from chaosfw.sandbox.keeper.launch import Lease, launch, lease
 from chaosfw.sandbox.lines import ask
 from chaosfw.sandbox.manifests import apply, read
 from chaosfw.sandbox.settling import Cluster, misplaced, unsettled
-from chaosfw.sandbox.spec import SandboxSpec
+from chaosfw.sandbox.spec import KUBERNETES, SandboxSpec
+from chaosfw.sandbox.upstream import binaries
 from chaosfw.timing import SYSTEM, nanoseconds
 
 __all__ = ["VARIABLE", "Exposed", "LinkFault", "Pid", "Sandbox", "SandboxSpec", "down", "env", "join", "running", "start", "status", "up"]
@@ -38,7 +39,9 @@ _LOOK: Final = 0.03
 
 @dataclass(frozen=True, slots=True)
 class Pid:
-    """One process of the sandbox: ``keeper``, ``control``, ``runtime``, ``dataplane`` or ``pod``."""
+    """
+    One process of the sandbox: ``keeper``, ``control``, ``plane`` (a part of a real control plane), ``runtime``, ``dataplane`` or ``pod``.
+    """
 
     name: str
     pid: int
@@ -76,6 +79,7 @@ class Sandbox:
         self.token: str = facts["token"]
         self.nodes: Mapping[str, str] = facts["nodes"]
         """Each node's zone."""
+        self.control_plane: str = facts["control_plane"]
         self.zones: tuple[str, ...] = tuple(facts["zones"])
         self._lease = held
         self._api = Api(self.server, token=self.token, authority=self.ca)
@@ -172,8 +176,13 @@ class Sandbox:
         return f"KUBECONFIG={self.kubeconfig} kubectl get pods,events -A shows why"
 
 
-def start(spec: SandboxSpec, *, timeout: float = 30.0) -> Sandbox:
-    """A new sandbox with the manifests applied and settled; this process holds its first lease."""
+def start(spec: SandboxSpec, *, timeout: float = 60.0) -> Sandbox:
+    """
+    A new sandbox with the manifests applied and settled; this process holds its first lease. Raises SandboxError, at once where the
+    programs of the control plane that is asked for are not here.
+    """
+    if spec.control_plane == KUBERNETES:
+        binaries.find()
     directory, held = launch(spec, timeout=timeout)
     return _furnished(directory, held, spec, timeout=timeout)
 
@@ -183,7 +192,7 @@ def join(directory: Path) -> Sandbox:
     return _sandbox(directory, lease(directory))
 
 
-def up(spec: SandboxSpec, *, timeout: float = 30.0) -> Path:
+def up(spec: SandboxSpec, *, timeout: float = 60.0) -> Path:
     """A sandbox that stays until :func:`down`."""
     with start(spec, timeout=timeout) as sandbox:
         sandbox.pin()

@@ -7,11 +7,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from chaosfw.errors import SandboxError
 from chaosfw.sandbox.addresses import MAX_NODES
 from chaosfw.sandbox.profiles import profile
+
+EMBEDDED: Final = "embedded"
+KUBERNETES: Final = "kubernetes"
+CONTROL_PLANES: Final = (EMBEDDED, KUBERNETES)
+"""Ours, in Python; and the one that Kubernetes ships."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +26,7 @@ class SandboxSpec:
     nodes: int = 3
     zones: tuple[str, ...] = ("zone-a", "zone-b", "zone-c")
     profile: str = "fast"
+    control_plane: str = EMBEDDED
     manifests: tuple[Path, ...] = ()
     images: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
@@ -32,6 +38,8 @@ class SandboxSpec:
         if not self.zones:
             raise SandboxError("zones is empty: a node stands in a zone")
         profile(self.profile)
+        if self.control_plane not in CONTROL_PLANES:
+            raise SandboxError(f"control_plane is {self.control_plane!r}; there are: {', '.join(CONTROL_PLANES)}")
 
     def node_zones(self) -> dict[str, str]:
         """Each node's zone, dealt out in turn."""
@@ -43,6 +51,7 @@ def spec_to_json(spec: SandboxSpec) -> dict[str, Any]:
         "nodes": spec.nodes,
         "zones": list(spec.zones),
         "profile": spec.profile,
+        "control_plane": spec.control_plane,
         "manifests": [str(path) for path in spec.manifests],
         "images": dict(spec.images),
         "seed": spec.seed,
@@ -55,6 +64,7 @@ def spec_from_json(data: Mapping[str, Any]) -> SandboxSpec:
         nodes=data["nodes"],
         zones=tuple(data["zones"]),
         profile=data["profile"],
+        control_plane=data["control_plane"],
         manifests=tuple(map(Path, data["manifests"])),
         images=data["images"],
         seed=data["seed"],

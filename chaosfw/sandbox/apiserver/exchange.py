@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from aiohttp import web
 
+from chaosfw.sandbox import channels
 from chaosfw.sandbox.apiserver import errors, table, watch
 from chaosfw.sandbox.apiserver.inside import finalize
 from chaosfw.sandbox.apiserver.route import Target
@@ -32,7 +33,7 @@ PATCHES: Mapping[str, PatchForm] = {
     "application/apply-patch+yaml": "apply",
     "application/apply-patch+json": "apply",
 }
-_EXEC = "the embedded control plane of the sandbox does not run commands in containers yet"
+_NO_SPDY = "exec goes over WebSocket here (v5.channel.k8s.io or v4), and not over SPDY: kubectl 1.31 and later ask for it first"
 
 
 class Exchange:
@@ -139,9 +140,9 @@ class Exchange:
 
     async def _through_door(self) -> web.StreamResponse:
         name, method = self._target.subresource, self._request.method
-        if name == "exec":
-            raise ApiError(501, "NotImplemented", _EXEC)
         place = (self._target.namespace, self._target.name)
+        if name == "exec" and method in ("GET", "POST"):
+            return await self._exec(place)
         if name == "log" and method == "GET":
             follow = self._flag("follow")
             chunks = await log.begun(log.open_log(self._verbs, self._door, *place, self._query), follow=follow)
@@ -160,6 +161,15 @@ class Exchange:
         if name == "finalize" and method == "PUT":
             return reply(_dump(finalize(self._verbs, self._row, self._target.name, body)))
         raise errors.method_not_allowed()
+
+    async def _exec(self, place: tuple[str, str]) -> web.StreamResponse:
+        container = log.chosen(self._verbs, *place, self._query.get("container", ""))
+        asked = channels.wanted(self._request)
+        if not asked.command:
+            raise errors.bad_request("you must specify at least 1 command for the container")
+        if not channels.speaks(self._request):
+            raise ApiError(400, "BadRequest", _NO_SPDY)
+        return await channels.carry(self._request, await self._door.execute(*place, container, wanted=asked))
 
     async def _scale(self, place: tuple[str, str]) -> web.StreamResponse:
         method = self._request.method

@@ -115,6 +115,16 @@ class HttpClient:
         body = {"kind": "Eviction", "apiVersion": "policy/v1", "metadata": {"name": name, "namespace": namespace}}
         return await self._call("POST", await self._path("pods", namespace=namespace, name=name, subresource="eviction"), body=body)
 
+    async def token(self, account: str, *, namespace: str, pod: Object, source: Object) -> str:
+        """For a pod that runs as that service account, as a kubelet asks for it: bound to the pod, with what its volume wants."""
+        bound = {"kind": "Pod", "apiVersion": "v1", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
+        spec: Object = {"boundObjectRef": bound, "audiences": [source["audience"]] if source.get("audience") else []}
+        if "expirationSeconds" in source:
+            spec["expirationSeconds"] = source["expirationSeconds"]
+        body = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": spec}
+        path = await self._path("serviceaccounts", namespace=namespace, name=account, subresource="token")
+        return str((await self._call("POST", path, body=body))["status"]["token"])
+
     # --- the wire
 
     def _open(self) -> aiohttp.ClientSession:

@@ -9,6 +9,7 @@ Resources are named by their plural, with the group where it is not the core one
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 Object = dict[str, Any]
@@ -58,8 +59,40 @@ class Client(Protocol):
     async def evict(self, name: str, *, namespace: str) -> Object: ...
 
 
+STDIN, STDOUT, STDERR = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A command for a container, and which of its streams somebody listens to."""
+
+    command: tuple[str, ...]
+    streams: frozenset[int] = frozenset()
+    tty: bool = False
+
+
+class Execution(Protocol):
+    """A command that runs in a container."""
+
+    async def feed(self, data: bytes) -> None: ...
+
+    def feed_end(self) -> None: ...
+
+    def resize(self, *, width: int, height: int) -> None: ...
+
+    def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        """``(STDOUT | STDERR, bytes)`` until the end of both."""
+        ...
+
+    async def code(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
 class PodDoor(Protocol):
-    """What a kubelet offers the API server for one node or for all: the log subresource (exec comes later)."""
+    """What a kubelet offers the API server for one node or for all."""
+
+    async def execute(self, namespace: str, pod: str, container: str, *, wanted: Wanted) -> Execution: ...
 
     def logs(
         self,

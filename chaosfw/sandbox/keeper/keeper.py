@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from chaosfw.errors import SandboxError
-from chaosfw.sandbox.addresses import Claim
+from chaosfw.sandbox.addresses import Claim, Network
 from chaosfw.sandbox.keeper.children import Child, ending, last_words, spawn, stop
 from chaosfw.sandbox.lines import LIMIT, Message, pack
 from chaosfw.sandbox.prctl import children
+from chaosfw.sandbox.spec import KUBERNETES, spec_from_json
 
 _STOP_WITHIN: Final = 0.3
 
@@ -63,7 +64,10 @@ class Keeper:
         dataplane = spawn(
             "dataplane", "chaosfw.sandbox.dataplane", home / "dataplane.sock", "{keeper}", self._spec["seed"], directory=home, cwd=cwd
         )
-        authority = spawn("authority", "chaosfw.sandbox.keeper.authority", home, host, "{keeper}", directory=home, cwd=cwd)
+        spec = spec_from_json(self._spec)
+        called = Network(self._claim.network.number, calls_nodes=True)
+        nodes = [called.node(index) for index in range(spec.nodes)] if spec.control_plane == KUBERNETES else []
+        authority = spawn("authority", "chaosfw.sandbox.keeper.authority", home, host, "{keeper}", *nodes, directory=home, cwd=cwd)
         self._children = (control, runtime, dataplane, authority)
 
     async def run(self, first: socket.socket) -> None:
@@ -170,7 +174,8 @@ class Keeper:
     def _processes(self) -> dict[str, list[int]]:
         own = {child.name: [child.process.pid] for child in self._children if child.process.returncode is None}
         runtime = own["runtime"][0]
-        return {"keeper": [os.getpid()], **own, "pods": list(children(runtime))}
+        plane = list(children(own["control"][0])) if "control" in own else []
+        return {"keeper": [os.getpid()], **own, **({"plane": plane} if plane else {}), "pods": list(children(runtime))}
 
     def _end(self, reason: str) -> None:
         if self._over is not None and not self._over.done():

@@ -8,6 +8,7 @@ Owned by :mod:`.pod`, which decides the order of containers and sends the status
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import signal
 from collections.abc import Callable
@@ -16,10 +17,11 @@ from typing import Final
 
 from chaosfw.errors import SandboxError, UsageError
 from chaosfw.sandbox.addresses import HostPort
-from chaosfw.sandbox.client.verbs import Object
+from chaosfw.sandbox.client.verbs import Object, Wanted
 from chaosfw.sandbox.kubelet.back_off import BackOff
 from chaosfw.sandbox.kubelet.commands import Command, command_of
 from chaosfw.sandbox.kubelet.events import Recorder
+from chaosfw.sandbox.kubelet.executing import Execution, execute
 from chaosfw.sandbox.kubelet.images import digest, full_name
 from chaosfw.sandbox.kubelet.place import Place
 from chaosfw.sandbox.kubelet.probing import Probe, Target, ask
@@ -290,6 +292,12 @@ class Container:
         finally:
             process.signal(signal.SIGKILL)
             log.unlink(missing_ok=True)
+
+    async def attach(self, wanted: Wanted) -> Execution:
+        """Runs a command beside the container with its environment, and its streams in somebody's hands. SandboxError: not started."""
+        self._executed += 1
+        order = self._order(f"{self._id}/{self._executed}", wanted.command, log=Path(os.devnull))
+        return await execute(self._site.runtime, order, wanted=wanted, directory=self._place.logs)
 
     def _exited(self, process: Process, ended: Ended) -> float:
         """Takes note of an end; answers how long it ran."""

@@ -17,6 +17,10 @@ from chaosfw.sandbox.objects.moments import micro_stamp, stamp
 from chaosfw.timing import boot_id
 
 VERSION: Final = "v1.37.2"
+PORT: Final = 10250
+"""Where a kubelet answers, on its node's address."""
+WEBSOCKETS: Final = "ExtendWebSocketsToKubelet"
+"""What the API server has to know to pass a WebSocket on as it is, and not as SPDY."""
 REGION: Final = "sandbox"
 _CAPACITY: Final = {"cpu": "4", "memory": "16Gi", "ephemeral-storage": "100Gi", "pods": "110"}
 _LEASES: Final = "leases.coordination.k8s.io"
@@ -59,7 +63,8 @@ def node_status(node: NodeName, *, address: str, now: str, arch: str) -> Object:
             {"type": kind, "status": status, "reason": reason, "message": message, "lastHeartbeatTime": now, "lastTransitionTime": now}
             for kind, status, reason, message in _HEALTHY
         ],
-        "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
+        "declaredFeatures": [WEBSOCKETS],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": PORT}},
         "images": [],
         "nodeInfo": {
             "machineID": identity,

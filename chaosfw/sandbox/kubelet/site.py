@@ -1,5 +1,6 @@
 """
-What all kubelets of a sandbox share: the doors to the API server and the runtime, addresses, directories, settings.
+What a kubelet works with: the doors to the API server and the runtime, addresses, directories, settings. The kubelets of a sandbox share
+all of it but the client, where each has an identity of its own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from chaosfw.sandbox.addresses import HostPort, Network
-from chaosfw.sandbox.client.verbs import Client
+from chaosfw.sandbox.client.verbs import Client, Object
 from chaosfw.sandbox.kubelet.images import Images
 from chaosfw.sandbox.profiles import Profile
 from chaosfw.sandbox.runtime.door import RuntimeDoor
@@ -27,6 +28,14 @@ class Fronts(Protocol):
     def of_service(self, namespace: str, name: str, *, node: str, port: int | str | None = None) -> HostPort | None: ...
 
 
+class Tokens(Protocol):
+    """Where a pod gets what it shows to the API server."""
+
+    async def of_pod(self, pod: Object, *, source: Object) -> str:
+        """``source`` is a projected volume's ``serviceAccountToken``."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     client: Client
@@ -41,7 +50,7 @@ class Site:
     """What every process needs of the machine: PATH, HOME, LANG, PYTHONPATH."""
     server: HostPort
     """The API server's real address."""
-    token: str
+    tokens: Tokens
     clock: Clock = SYSTEM
 
 

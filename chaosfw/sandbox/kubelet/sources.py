@@ -6,6 +6,7 @@ Used by :mod:`.environment` and :mod:`.volumes`. :class:`Missing` is what the re
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import math
 import re
@@ -15,6 +16,9 @@ from chaosfw.sandbox.client.verbs import ApiError, Client, Object
 from chaosfw.sandbox.objects import quantity
 
 _INDEXED: Final = re.compile(r"^metadata\.(labels|annotations)\['(?P<key>.+)'\]$")
+
+_TRIES: Final = 20
+_MOMENT: Final = 0.05
 
 
 class Missing(Exception):
@@ -45,7 +49,7 @@ class Sources:
 
     async def _fetch(self, resource: str, name: str) -> dict[str, bytes] | None:
         try:
-            found = await self._client.get(resource, name, namespace=self._namespace)
+            found = await self._get(resource, name)
         except (ApiError, OSError) as error:
             if isinstance(error, ApiError) and error.code == 404:
                 return None
@@ -54,6 +58,17 @@ class Sources:
             return {key: base64.b64decode(text) for key, text in (found.get("data") or {}).items()}
         plain = {key: text.encode() for key, text in (found.get("data") or {}).items()}
         return plain | {key: base64.b64decode(text) for key, text in (found.get("binaryData") or {}).items()}
+
+    async def _get(self, resource: str, name: str) -> Object:
+        """The Node authorizer of a real API server may learn of a pod after its node has: a moment later it lets the node read."""
+        for _ in range(_TRIES):
+            try:
+                return await self._client.get(resource, name, namespace=self._namespace)
+            except ApiError as error:
+                if "no relationship found" not in error.message:
+                    raise
+            await asyncio.sleep(_MOMENT)
+        return await self._client.get(resource, name, namespace=self._namespace)
 
 
 def field(pod: Object, path: str, *, pod_ip: str, host_ip: str) -> str:

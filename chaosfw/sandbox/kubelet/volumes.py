@@ -12,17 +12,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from chaosfw.sandbox.client.verbs import Object
+from chaosfw.sandbox.client.verbs import ApiError, Object
+from chaosfw.sandbox.kubelet.site import Tokens
 from chaosfw.sandbox.kubelet.sources import Missing, Sources, field
 
 VARIABLE: Final = "CHAOSFW_VOLUMES"
 
 
 class Volumes:
-    def __init__(self, directory: Path, *, pod: Object, token: str, pod_ip: str, host_ip: str) -> None:
+    def __init__(self, directory: Path, *, pod: Object, tokens: Tokens, pod_ip: str, host_ip: str) -> None:
         self._directory = directory
         self._pod = pod
-        self._token = token
+        self._tokens = tokens
         self._ips = {"pod_ip": pod_ip, "host_ip": host_ip}
 
     async def make(self, sources: Sources) -> None:
@@ -55,7 +56,7 @@ class Volumes:
         files: dict[str, bytes] = {}
         for part in projected.get("sources") or ():
             if source := part.get("serviceAccountToken"):
-                files[source["path"]] = self._token.encode()
+                files[source["path"]] = (await self._token(source)).encode()
             elif source := part.get("configMap"):
                 optional = source.get("optional", False) or source["name"] == "kube-root-ca.crt"
                 files |= _chosen(await sources.config_map(source["name"], optional=optional), source, lenient=optional)
@@ -64,6 +65,12 @@ class Volumes:
             elif source := part.get("downwardAPI"):
                 files |= self._fields(source)
         return files
+
+    async def _token(self, source: Object) -> str:
+        try:
+            return await self._tokens.of_pod(self._pod, source=source)
+        except (ApiError, OSError) as error:
+            raise Missing(f"failed to fetch token: {error}") from error
 
     def _fields(self, source: Object) -> dict[str, bytes]:
         items = [item for item in source.get("items") or () if "fieldRef" in item]

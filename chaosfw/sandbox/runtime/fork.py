@@ -8,10 +8,12 @@ a few milliseconds. The parent's side returns at once.
 from __future__ import annotations
 
 import asyncio  # loaded for the forks: importing it is most of a small server's start
+import fcntl
 import os
 import runpy
 import signal
 import sys
+import termios
 import traceback
 from typing import Final, NoReturn, TextIO
 
@@ -27,8 +29,8 @@ _NOT_FOUND: Final = 127
 _BROKEN: Final = 126
 
 
-def fork(order: Order, *, output: int) -> int:
-    """The pid of the new process, which leads its own session and dies with this one. ``output`` becomes its stdout and stderr."""
+def fork(order: Order, *, streams: tuple[int, int, int]) -> int:
+    """The pid of the new process, which leads its own session and dies with this one. ``streams`` become its first three descriptors."""
     parent = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -36,19 +38,19 @@ def fork(order: Order, *, output: int) -> int:
     if pid:
         return pid
     try:
-        _become(order, parent=parent, output=output)
+        _become(order, parent=parent, streams=streams)
     except BaseException:
         traceback.print_exc()
     os._exit(_BROKEN)
 
 
-def _become(order: Order, *, parent: int, output: int) -> NoReturn:
+def _become(order: Order, *, parent: int, streams: tuple[int, int, int]) -> NoReturn:
     os.setsid()
     die_with_parent()
     if os.getppid() != parent:
         os._exit(_BROKEN)  # it died before the line above
     _reset_signals()
-    _take_streams(output)
+    _take_streams(streams)
     os.chdir(order.cwd)
     if _is_python_program(order.argv):
         _run_python(order)
@@ -62,10 +64,11 @@ def _reset_signals() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _take_streams(output: int) -> None:
-    null = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((null, 0), (output, 1), (output, 2)):
+def _take_streams(streams: tuple[int, int, int]) -> None:
+    for target, source in enumerate(streams):
         os.dup2(source, target)
+    if os.isatty(0):
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # Ctrl-C on it reaches this session
     os.closerange(3, 4096)  # sockets and pipes of the runtime are not the pod's business
     sys.stdin = open(0, closefd=False)  # noqa: SIM115  # the three live as long as the process
     sys.stdout = _writer(1)

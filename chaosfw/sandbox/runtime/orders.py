@@ -20,6 +20,8 @@ class Order:
     log: str
     bind: str
     """Where binds to 0.0.0.0 go in Python programs: the pod's back address."""
+    streams: tuple[str, str, str] | None = None
+    """Paths that become stdin, stdout and stderr, and no log: FIFOs whose other ends are open, or three times the same terminal."""
 
 
 def order_to_json(order: Order) -> dict[str, Any]:
@@ -28,4 +30,4 @@ def order_to_json(order: Order) -> dict[str, Any]:
 
 def order_from_json(data: Mapping[str, Any]) -> Order:
     fields = {name: data[name] for name in ("id", "env", "cwd", "log", "bind")}
-    return Order(argv=tuple(data["argv"]), **fields)
+    return Order(argv=tuple(data["argv"]), streams=tuple(data["streams"]) if data.get("streams") else None, **fields)

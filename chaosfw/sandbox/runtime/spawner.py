@@ -52,13 +52,17 @@ class Spawner:
         log = LogFile(order.log, clock=self._clock)
         reads, writes = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(writes, True)
+        given: list[int] = []
         try:
-            pid = fork(replace(order, env={**order.env, MARK: order.id}), output=writes)
+            given += _opened(order.streams) if order.streams else (os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC),)
+            streams = (given[0], given[1], given[2]) if order.streams else (given[0], writes, writes)
+            pid = fork(replace(order, env={**order.env, MARK: order.id}), streams=streams)
         except OSError:
             os.close(reads)
             raise
         finally:
-            os.close(writes)
+            for fd in (writes, *given):
+                os.close(fd)
         running = Running(order.id, pid, reads, log)
         self._by_pid[pid] = running
         return running
@@ -114,6 +118,13 @@ class Spawner:
         for pid in set(children(os.getpid())) - self._by_pid.keys():
             if _is_marked(pid, running.id):
                 _signal(pid, signal.SIGKILL)
+
+
+def _opened(streams: tuple[str, str, str]) -> list[int]:
+    """Never waits: whoever ordered it holds the other ends. A terminal does not become ours."""
+    extra = os.O_CLOEXEC | os.O_NOCTTY
+    whole = os.O_RDWR if len(set(streams)) == 1 and streams[0] != os.devnull else 0
+    return [os.open(path, (whole or (os.O_RDONLY if number == 0 else os.O_WRONLY)) | extra) for number, path in enumerate(streams)]
 
 
 def _wait_any() -> tuple[int, int] | None:

@@ -140,7 +140,7 @@ def test_a_graceful_kill_loses_nothing(settled: Sandbox, tmp_path: Path) -> None
 
 def test_a_killed_process_is_started_again_and_serves(settled: Sandbox, tmp_path: Path) -> None:
     """Nobody tells the API: the kubelet notices, restarts the container in its pod, and the data plane finds it again."""
-    pods = {pid.pid for pid in settled.processes() if pid.name == "pod"}
+    pods, running = {pid.pid for pid in settled.processes() if pid.name == "pod"}, len(settled.processes())
     victim = min(pods)
     out = tmp_path / "samples"
     with probing(settled.endpoint("shop/myapp"), out):
@@ -148,7 +148,7 @@ def test_a_killed_process_is_started_again_and_serves(settled: Sandbox, tmp_path
         before = {pod for _, _, pod in samples(out) if pod}
 
         os.kill(victim, 9)
-        until(lambda: victim not in {pid.pid for pid in settled.processes()} and len(settled.processes()) == 7)
+        until(lambda: victim not in {pid.pid for pid in settled.processes()} and len(settled.processes()) == running)
         settled.settle()
         mark = len(samples(out))
         until(lambda: len({pod for _, _, pod in samples(out)[mark:] if pod}) == 3)

@@ -19,10 +19,7 @@ _FIRST_WORD = 0.05
 
 def open_log(verbs: Verbs, door: PodDoor, namespace: str, name: str, query: Mapping[str, str]) -> AsyncIterator[bytes]:
     """Raises ApiError for a pod, a container or an option that cannot be."""
-    pod = verbs.get(POD, namespace, name).obj
-    container = _container(pod, query.get("container", ""))
-    if not read(pod, "spec.nodeName"):
-        raise errors.bad_request(f"pod {name} does not have a host assigned")
+    container = chosen(verbs, namespace, name, query.get("container", ""))
     return door.logs(
         namespace,
         name,
@@ -33,6 +30,15 @@ def open_log(verbs: Verbs, door: PodDoor, namespace: str, name: str, query: Mapp
         since_seconds=float(query["sinceSeconds"]) if query.get("sinceSeconds") else None,
         timestamps=_flag(query, "timestamps"),
     )
+
+
+def chosen(verbs: Verbs, namespace: str, name: str, wanted: str) -> str:
+    """Which container of a pod is meant. Raises ApiError for one that is not there, or a pod that runs nowhere yet."""
+    pod = verbs.get(POD, namespace, name).obj
+    container = _container(pod, wanted)
+    if not read(pod, "spec.nodeName"):
+        raise errors.bad_request(f"pod {name} does not have a host assigned")
+    return container
 
 
 async def begun(chunks: AsyncIterator[bytes], *, follow: bool) -> AsyncIterator[bytes]:

@@ -1,0 +1,67 @@
+"""
+The way into running containers: logs, and commands beside what they run. Implements :class:`~chaosfw.sandbox.client.verbs.PodDoor` for the
+nodes that it is given.
+
+Asked by the embedded API server for all nodes, and by each node's own door for that node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+
+from chaosfw.errors import SandboxError
+from chaosfw.sandbox.client.verbs import ApiError, Execution, Wanted
+from chaosfw.sandbox.kubelet.container import Container
+from chaosfw.sandbox.kubelet.kubelet import Kubelet
+from chaosfw.sandbox.kubelet.logs import logs
+from chaosfw.timing import SYSTEM, Clock
+
+
+class Inward:
+    """``kubelets`` may grow after this was made: the API server is started before them."""
+
+    def __init__(self, kubelets: Iterable[Kubelet], *, clock: Clock = SYSTEM) -> None:
+        self._kubelets = kubelets
+        self._clock = clock
+
+    def logs(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        follow: bool = False,
+        previous: bool = False,
+        tail: int | None = None,
+        since_seconds: float | None = None,
+        timestamps: bool = False,
+    ) -> AsyncIterator[bytes]:
+        """Whole lines. Raises ApiError, with the first of them, when the container is unknown or has not run."""
+        return logs(
+            lambda: self._find(namespace, pod, container),
+            pod=pod,
+            clock=self._clock,
+            follow=follow,
+            previous=previous,
+            tail=tail,
+            since_seconds=since_seconds,
+            timestamps=timestamps,
+        )
+
+    async def execute(self, namespace: str, pod: str, container: str, *, wanted: Wanted) -> Execution:
+        """Raises ApiError when the container does not run, or the command is empty or can not be started."""
+        found = self._find(namespace, pod, container)
+        if not found.running:
+            raise ApiError(500, "InternalError", f"container not found ({container!r})".replace("'", '"'))
+        try:
+            return await found.attach(wanted)
+        except SandboxError as trouble:
+            raise ApiError(500, "InternalError", trouble.message) from trouble
+
+    def _find(self, namespace: str, pod: str, container: str) -> Container:
+        for kubelet in self._kubelets:
+            worker = kubelet.worker(namespace, pod)
+            found = worker.container(container) if worker is not None else None
+            if found is not None:
+                return found
+        raise ApiError(400, "BadRequest", f'container "{container}" in pod "{pod}" is waiting to start: ContainerCreating')
