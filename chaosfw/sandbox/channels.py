@@ -22,8 +22,9 @@ _STATUS, _RESIZE, _CLOSE = 3, 4, 255
 def wanted(query: web.BaseRequest, *, names: tuple[str, str, str] = ("stdin", "stdout", "stderr")) -> Wanted:
     """What a request asks for; a kubelet is asked with other names."""
     asked = query.query
-    streams = frozenset(number for number, name in enumerate(names) if asked.get(name, "") in ("true", "1"))
-    return Wanted(command=tuple(asked.getall("command", [])), streams=streams, tty=asked.get("tty", "") in ("true", "1"))
+    said = {name for name in (*names, "tty") if asked.get(name, "").lower() in ("true", "t", "1")}  # as Go reads a truth value
+    streams = frozenset(number for number, name in enumerate(names) if name in said)
+    return Wanted(command=tuple(asked.getall("command", [])), streams=streams, tty="tty" in said)
 
 
 def speaks(request: web.BaseRequest) -> bool:
@@ -54,9 +55,10 @@ async def carry(request: web.BaseRequest, execution: Execution) -> web.StreamRes
 
 async def _listen(socket: web.WebSocketResponse, execution: Execution) -> None:
     async for message in socket:
-        if message.type is not WSMsgType.BINARY or not message.data:
+        whole = message.data.encode() if message.type is WSMsgType.TEXT else message.data  # the Python client sends text
+        if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT) or not whole:
             continue
-        channel, data = message.data[0], message.data[1:]
+        channel, data = whole[0], whole[1:]
         if channel == STDIN:
             await execution.feed(data)
         elif channel == _RESIZE:
