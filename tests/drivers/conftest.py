@@ -21,6 +21,7 @@ from chaosfw.model.fault import Bound, Proof, Reverted, RunMark, UndoRecord, Und
 from chaosfw.model.struct import Json
 from chaosfw.ports import FaultKind, ProviderCall
 from chaosfw.sandbox import public as sandbox
+from chaosfw.sandbox.spec import CONTROL_PLANES
 from chaosfw.timing import SYSTEM
 
 ROOT = Path(__file__).parents[2]
@@ -77,8 +78,13 @@ def take(action: Action, *, seed: int = 1, run: str = "", epoch: int = 1, expiry
     return Taken(kind, kind.bind(action, PLACE, seed=seed, mark=mark))
 
 
-def world() -> dict[str, Json]:
+def whole_world() -> dict[str, Json]:
     return dict(audit.KubernetesAuditor().snapshot(PLACE))
+
+
+def world() -> dict[str, Json]:
+    """Without who wrote what last, which a server with managedFields tells: what has been put back was written by us."""
+    return {path: value for path, value in whole_world().items() if not path.startswith("writer of ")}
 
 
 def pod_uids(cluster: Cluster) -> dict[str, str]:
@@ -98,11 +104,11 @@ def gone(cluster: Cluster, path: str) -> None:
     until(lambda: cluster.find(path) is None, f"{path} is gone")
 
 
-@pytest.fixture(scope="module")
-def embedded() -> Iterator[sandbox.Sandbox]:
+@pytest.fixture(scope="module", params=CONTROL_PLANES)
+def running(request: pytest.FixtureRequest) -> Iterator[sandbox.Sandbox]:
     manifests = tuple(sorted((ROOT / "deploy" / "shop").glob("*.yaml")))
     with (
-        sandbox.start(sandbox.SandboxSpec(manifests=manifests, workdir=ROOT), timeout=60.0) as started,
+        sandbox.start(sandbox.SandboxSpec(manifests=manifests, workdir=ROOT, control_plane=request.param), timeout=120.0) as started,
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("KUBECONFIG", str(started.kubeconfig))
@@ -111,15 +117,15 @@ def embedded() -> Iterator[sandbox.Sandbox]:
 
 
 @pytest.fixture
-def cluster(embedded: sandbox.Sandbox) -> Iterator[Cluster]:
+def cluster(running: sandbox.Sandbox) -> Iterator[Cluster]:
     """The cluster as it was declared, before and after each test."""
     found = here()
-    embedded.settle()
+    running.settle()
     yield found
     for node in look.nodes(found):
         clean: dict[str, Any] = {"metadata": {"annotations": {marks.MARK: None, marks.TOUCH: None}}, "spec": {"unschedulable": None}}
         found.patch(nodes.path(look.name_of(node)), clean)
-    embedded.settle()
+    running.settle()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from chaosfw.model.environment import Target
 from chaosfw.model.fault import Undo, UndoRecord, UndoState
 from chaosfw.model.struct import Json
 from chaosfw.safety.audit import compare
-from tests.drivers.conftest import gone, until, world
+from tests.drivers.conftest import gone, until, whole_world
 from tests.sandbox.apiserver.plane import kubectl_path
 
 APPS, CORE = "/apis/apps/v1/namespaces/shop", "/api/v1/namespaces/shop"
@@ -188,10 +188,10 @@ def shelf(cluster: Cluster, database: None) -> Iterator[Callable[[Left], Json]]:
 
 @pytest.mark.parametrize("left", LEFT, ids=str)
 def test_each_residue_is_found_and_only_that_and_its_command_mends_it(cluster: Cluster, shelf: Callable[[Left], Json], left: Left) -> None:
-    manifest, before = shelf(left), world()
+    manifest, before = shelf(left), whole_world()
     plant(cluster, left)
 
-    residue, foreign = compare(before, world(), left.records(manifest))
+    residue, foreign = compare(before, whole_world(), left.records(manifest))
 
     assert [one.partition(": was ")[0] for one in residue] == [left.found]
     assert foreign == ()
@@ -199,30 +199,33 @@ def test_each_residue_is_found_and_only_that_and_its_command_mends_it(cluster: C
     text = shlex.split(given)[1] if given else None
     done = subprocess.run([kubectl_path(), *shlex.split(command)[1:]], input=text, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, f"{command}: {done.stderr}"
-    assert compare(before, world(), left.records(manifest)) == ((), ())
+    assert compare(before, whole_world(), left.records(manifest)) == ((), ())
 
 
 def test_a_pod_that_is_still_paused_is_found_and_its_command_lets_it_go_on(cluster: Cluster) -> None:
-    name, before = look.name_of(look.pods(cluster, namespace="shop")[0]), world()
+    name, before = look.name_of(look.pods(cluster, namespace="shop")[0]), whole_world()
     cluster.patch(f"{CORE}/pods/{name}", {"metadata": {"annotations": {changes.PAUSED_BY: "true"}}})
 
-    residue, foreign = compare(before, world(), [])
+    residue, foreign = compare(before, whole_world(), [])
 
     command = f"kubectl annotate pod {name} -n shop chaosfw.dev/paused-"
     assert (residue, foreign) == ((f"mark pod shop/{name} · chaosfw.dev/paused: was None, is 'true' (mend: {command})",), ())
     subprocess.run([kubectl_path(), *command.split()[1:]], capture_output=True, timeout=60, check=True)
-    assert compare(before, world(), []) == ((), ())
+    assert compare(before, whole_world(), []) == ((), ())
 
 
-def test_what_others_change_meanwhile_on_the_same_object_is_theirs(cluster: Cluster, shelf: Callable[[Left], Json]) -> None:
+def test_what_others_change_meanwhile_on_the_same_object_is_theirs(
+    cluster: Cluster, shelf: Callable[[Left], Json], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Our scale was put back; beside it somebody deployed, scaled to another number and made an object of theirs."""
     (scale,) = (one for one in LEFT if one.fault == "kubernetes.scale/1")
-    manifest, before = shelf(scale), world()
+    manifest, before = shelf(scale), whole_world()
+    monkeypatch.setattr("chaosfw.drivers.kubernetes.cluster._SIGNED", {"fieldManager": "somebody"})
     body = {"spec": {"replicas": 4, "template": {"metadata": {"annotations": {"deployed": "now"}}}}}
     cluster.patch(DEPLOYMENT, body)
     cluster.post(f"{CORE}/configmaps", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs"}})
 
-    residue, foreign = compare(before, world(), scale.records(manifest))
+    residue, foreign = compare(before, whole_world(), scale.records(manifest))
     gone(cluster, f"{CORE}/configmaps/theirs")
 
     assert residue == ()
@@ -230,14 +233,14 @@ def test_what_others_change_meanwhile_on_the_same_object_is_theirs(cluster: Clus
 
 
 def test_what_a_run_published_is_no_residue_of_that_run(cluster: Cluster) -> None:
-    before = world()
+    before = whole_world()
     published.publish(cluster, run="r1", namespace="shop", undos=())
-    during = world()
+    during = whole_world()
     published.withdraw(cluster, run="r1", namespace="shop")
 
     assert during["published configmap shop/chaosfw-run-r1"] == "r1"
     assert compare(before, during, []) == ((), ())
-    until(lambda: world() == before, "it is withdrawn")
+    until(lambda: whole_world() == before, "it is withdrawn")
 
 
 def entry(manager: str, time: str, fields: Json) -> Json:
@@ -276,16 +279,16 @@ def test_a_list_that_may_not_be_read_is_said(cluster: Cluster, monkeypatch: pyte
         return real(self, path, **query)
 
     monkeypatch.setattr(Cluster, "items", forbidding)
-    seen = world()
+    seen = whole_world()
 
     assert seen["networkpolicy · not readable"] == 403
     assert look.nodes(cluster)
 
 
 def test_who_holds_the_environment_is_no_residue(cluster: Cluster) -> None:
-    before = world()
+    before = whole_world()
     cluster.post(LEASES, {**LEASE, "metadata": {"name": lease.NAME}, "spec": {"holderIdentity": "somebody"}})
-    during = world()
+    during = whole_world()
     gone(cluster, f"{LEASES}/{lease.NAME}")
 
     assert during == {**before, "held lease shop/chaosfw": "somebody"}

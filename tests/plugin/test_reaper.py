@@ -14,6 +14,7 @@ import yaml
 from chaosfw.drivers.kubernetes import published, reapers
 from chaosfw.drivers.kubernetes.cluster import Cluster
 from chaosfw.sandbox import public as sandbox
+from chaosfw.sandbox.spec import CONTROL_PLANES
 from tests.plugin.conftest import ROOT, Ran, Workspace
 from tests.plugin.test_way_back import cordoned, in_phase, until, watchdogs_of
 
@@ -35,13 +36,14 @@ endpoints = { shop = "SHOP" }
 """
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[sandbox.Sandbox]:
-    """The shop, and two reapers."""
+@pytest.fixture(scope="module", params=CONTROL_PLANES)
+def cluster(request: pytest.FixtureRequest) -> Iterator[sandbox.Sandbox]:
+    """The shop, and two reapers; also where a server holds them to the rights of deploy/reaper/rights.yaml."""
     manifests = tuple(sorted((ROOT / "deploy" / "shop").glob("*.yaml")))
     manifests += tuple(ROOT / "deploy" / "reaper" / f"{name}.yaml" for name in ("namespace", "rights", "deployment"))
     images = {"chaosfw/reaper": "python -m chaosfw"}
-    with sandbox.start(sandbox.SandboxSpec(manifests=manifests, images=images, workdir=ROOT), timeout=60.0) as started:
+    spec = sandbox.SandboxSpec(manifests=manifests, images=images, workdir=ROOT, control_plane=request.param)
+    with sandbox.start(spec, timeout=120.0) as started:
         until(lambda: reapers.known(Cluster(str(started.kubeconfig)), namespace=NAMESPACE), "a reaper shows life")
         yield started
 
