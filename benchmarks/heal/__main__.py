@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from benchmarks.heal import deaths, truncated
 from benchmarks.heal.lane import FAULTS, Killed, Lane
 from benchmarks.table import machine
+from chaosfw.sandbox.spec import CONTROL_PLANES, EMBEDDED
 
 COLUMNS = {"deaths": 8, "not reached": 13, "changed": 9, "by hand": 9, "p50": 9, "p99": 9, "max": 9, "residue": 9, "open": 6}
 HEAL_THEMSELVES = ("kill", "restart")
@@ -19,7 +20,7 @@ HEAD = "part".ljust(10) + "".join(word.rjust(wide) for word, wide in COLUMNS.ite
 
 def main() -> int:
     given = _arguments()
-    lane = Lane(reapers="hosts" in given.parts)
+    lane = Lane(reapers="hosts" in given.parts, control_plane=given.control_plane)
     parts: dict[str, Callable[[], Iterator[Killed]]] = {
         "points": lambda: _points(lane, given.faults, given.points, given.seed),
         "others": lambda: _each(lane, given.faults, deaths.of_others),
@@ -29,7 +30,7 @@ def main() -> int:
         "hosts": lambda: deaths.of_hosts(lane, [fault for fault in given.faults if fault not in HEAL_THEMSELVES]),
         "random": lambda: deaths.at_random(lane, given.faults, given.times, seed=given.seed),
     }
-    print(machine() + "\n")
+    print(f"{machine()}\n{given.control_plane} control plane\n")
     rows: list[str] = []
     bad = 0
     try:
@@ -97,6 +98,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--points", type=int, default=0, help="how many points a fault, drawn at random; 0: all")
     parser.add_argument("--faults", nargs="+", choices=list(FAULTS), default=list(FAULTS), help="only these, in the parts that take each")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--control-plane", choices=CONTROL_PLANES, default=EMBEDDED)
     return parser.parse_args()
 
 

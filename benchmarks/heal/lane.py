@@ -25,6 +25,7 @@ from chaosfw.drivers.kubernetes.cluster import Cluster
 from chaosfw.errors import ChaosfwError
 from chaosfw.safety.ledger import LedgerFile
 from chaosfw.sandbox import public as sandbox
+from chaosfw.sandbox.spec import EMBEDDED
 
 ROOT = Path(__file__).parents[2]
 FAILPOINTS = Path(__file__).parent / "failpoints"
@@ -147,12 +148,14 @@ class Lane:
         cluster: sandbox.Sandbox | None = None,
         halts: bool = False,
         reapers: bool = False,
+        control_plane: str = EMBEDDED,
     ) -> None:
         manifests = tuple(sorted((ROOT / "deploy" / "shop").glob("*.yaml")))
         manifests += tuple(ROOT / "deploy" / "reaper" / f"{name}.yaml" for name in REAPER if reapers)
         images = {"chaosfw/reaper": "python -m chaosfw"}
         self._own = cluster is None
-        self.sandbox = cluster or sandbox.start(sandbox.SandboxSpec(manifests=manifests, images=images, workdir=ROOT), timeout=60.0)
+        spec = sandbox.SandboxSpec(manifests=manifests, images=images, workdir=ROOT, control_plane=control_plane)
+        self.sandbox = cluster or sandbox.start(spec, timeout=120.0)
         self.cluster = Cluster(str(self.sandbox.kubeconfig))
         self.folder = Path(tempfile.mkdtemp(prefix="chaosfw-heal-"))
         self.safety = self.sandbox.directory / "safety"

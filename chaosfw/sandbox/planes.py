@@ -146,13 +146,8 @@ async def real(
     manager = User(name="system:kube-controller-manager", token=secret(), groups=("system:masters",))
     admin = User(name=USER, token=token, groups=("system:masters",))
     trusted = ssl.create_default_context(cafile=str(directory / "ca.pem"))
-    await upstream.start(
-        users=(admin, manager, *kubelets.values()),
-        manager=manager.token,
-        authority=(directory / "ca.pem").read_bytes(),
-        trusted=trusted,
-        timeout=_READY_WITHIN,
-    )
+    await upstream.serve(users=(admin, manager, *kubelets.values()), asking=token, trusted=trusted, timeout=_READY_WITHIN)
+    await upstream.run(token=manager.token, authority=(directory / "ca.pem").read_bytes())
     clients = {name: HttpClient(upstream.url, ssl_context=trusted, token=user.token) for name, user in kubelets.items()}
     own = HttpClient(upstream.url, ssl_context=trusted, token=token)
     return Real(upstream, at=HostPort(network.api_host, API_PORT), directory=directory, client=own, nodes=clients)

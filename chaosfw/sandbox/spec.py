@@ -39,7 +39,7 @@ class SandboxSpec:
             raise SandboxError("zones is empty: a node stands in a zone")
         profile(self.profile)
         if self.control_plane not in CONTROL_PLANES:
-            raise SandboxError(f"control_plane is {self.control_plane!r}; there are: {', '.join(CONTROL_PLANES)}")
+            raise SandboxError(f"there is no control plane {self.control_plane!r}; there are: {', '.join(CONTROL_PLANES)}")
 
     def node_zones(self) -> dict[str, str]:
         """Each node's zone, dealt out in turn."""

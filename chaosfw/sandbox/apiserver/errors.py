@@ -34,17 +34,17 @@ def precondition(row: Kind, name: str, *, field: str, wanted: str, have: str) ->
     return ApiError(409, "Conflict", f'Operation cannot be fulfilled on {row.resource} "{name}": {why}', details=_of(row, name))
 
 
-def invalid(row: Kind, name: str, causes: Sequence[Cause]) -> ApiError:
+def invalid(row: Kind, name: str, causes: Sequence[Cause], *, of_kind: bool = True) -> ApiError:
+    """``of_kind`` False: as the server words it for reviews, without the kind."""
     told = [f"{cause.field}: {cause.message}" for cause in causes]
     listed = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
     details: Object = {
-        "name": name,
-        "kind": row.kind,
+        **({"name": name, "kind": row.kind} if of_kind else {}),
         "causes": [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes],
     }
     if row.group:
         details["group"] = row.group
-    return ApiError(422, "Invalid", f'{row.qualified} "{name}" is invalid: {listed}', details=details)
+    return ApiError(422, "Invalid", f'{row.qualified if of_kind else f".{row.group}"} "{name}" is invalid: {listed}', details=details)
 
 
 def bad_request(message: str) -> ApiError:
@@ -53,6 +53,12 @@ def bad_request(message: str) -> ApiError:
 
 def forbidden(row: Kind, name: str, why: str) -> ApiError:
     return ApiError(403, "Forbidden", f'{row.resource} "{name}" is forbidden: {why}', details=_of(row, name))
+
+
+def too_large(version: int, *, current: int) -> ApiError:
+    """A version that is not there yet: clients wait and ask again."""
+    details: Object = {"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}], "retryAfterSeconds": 1}
+    return ApiError(504, "Timeout", f"Timeout: Too large resource version: {version}, current: {current}", details=details)
 
 
 def expired(message: str) -> ApiError:

@@ -77,6 +77,9 @@ class Exchange:
         about = self._scope()
         if self._flag("watch"):
             return await self._watch(about)
+        wanted, current = int(self._query.get("resourceVersion") or 0), self._verbs.store.version
+        if wanted > current:
+            raise errors.too_large(wanted, current=current)
         version = self._query.get("resourceVersion", "") if self._query.get("resourceVersionMatch") == "Exact" else ""
         page = self._verbs.page(
             about, limit=int(self._query.get("limit") or 0), token=self._query.get("continue", ""), version=int(version or 0)
@@ -108,6 +111,10 @@ class Exchange:
             binding.bind(self._verbs, self._target.namespace, name, body)
             return reply(_success(), status=201)
         if self._row in reviews.ROWS:
+            if causes := reviews.check(self._row, body):
+                raise errors.invalid(self._row, "", causes, of_kind=False)
+            if self._row.kind == "SelfSubjectRulesReview" and not (body.get("spec") or {}).get("namespace"):
+                raise errors.bad_request("no namespace on request")
             return reply(_dump(reviews.answer(self._row, body, user=self._user)), status=201)
         return self._wrote(self._verbs.create(self._row, self._target.namespace, body, self._options()))
 

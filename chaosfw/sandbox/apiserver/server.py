@@ -126,7 +126,7 @@ class ApiServer:
         if path in ("/api", "/apis"):
             return self._groups(core=path == "/api", accept=accept)
         if path == "/openapi/v3":
-            return reply(_dump(self._documents.index()))
+            return reply(_dump(self._documents.index()), content_type="text/plain; charset=utf-8")  # as a real one has it
         if path.startswith("/openapi/v3/"):
             content = self._documents.document("/".join(parts[2:]))
             return reply(content) if content else _nothing_here()

@@ -58,7 +58,7 @@ def now() -> str:
 
 
 def fit(row: Kind, body: Object, *, validation: str) -> Draft:
-    """Unknown fields: an error (Strict), a warning (Warn) or nothing (Ignore). Custom resources keep theirs."""
+    """Unknown fields: an error (Strict), a warning (Warn) or nothing (Ignore); then they are gone."""
     if not isinstance(body, dict):
         raise errors.bad_request("the object provided is unrecognized (must be of type Object)")
     for name, wanted in (("apiVersion", row.api_version), ("kind", row.kind)):
@@ -69,13 +69,18 @@ def fit(row: Kind, body: Object, *, validation: str) -> Draft:
         fitted = types.fit(body, row.type)
         metadata = types.fit(body.get("metadata") or {}, types.by_name(types.OBJECT_META))
     except types.MisfitError as error:
-        message = f'{row.kind} in version "{row.version}" cannot be handled as a {row.kind}: {error}'
-        raise errors.bad_request(message) from error
-    unknown = [f'unknown field "{name}"' for name in [*fitted.unknown, *(f"metadata.{name}" for name in metadata.unknown if row.custom)]]
+        raise errors.bad_request(_unhandled(row, str(error))) from error
+    value, gone = row.prune(fitted.value) if row.prune else (fitted.value, [])
+    strange = (f"metadata.{name}" for name in metadata.unknown if row.custom)
+    unknown = [f'unknown field "{name}"' for name in (*fitted.unknown, *gone, *strange)]
     if unknown and validation == "Strict":
-        raise errors.bad_request(f"strict decoding error: {', '.join(unknown)}")
-    obj = {**fitted.value, "apiVersion": row.api_version, "kind": row.kind, "metadata": metadata.value}
+        raise errors.bad_request(_unhandled(row, f"strict decoding error: {', '.join(unknown)}"))
+    obj = {**value, "apiVersion": row.api_version, "kind": row.kind, "metadata": metadata.value}
     return Draft(obj, unknown if validation == "Warn" else [])
+
+
+def _unhandled(row: Kind, why: str) -> str:
+    return f'{row.kind} in version "{row.version}" cannot be handled as a {row.kind}: {why}'
 
 
 def prepare_new(row: Kind, draft: Draft, *, namespace: str, admission: Admission) -> Object:

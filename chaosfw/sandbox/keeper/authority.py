@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import trustme
@@ -25,10 +26,14 @@ def main() -> None:
     directory, host = Path(sys.argv[1]), sys.argv[2]
     os.umask(0o077)
     authority = trustme.CA(organization_name="chaosfw sandbox")
+    issue(authority, directory, host=host, nodes=sys.argv[4:])
+
+
+def issue(authority: trustme.CA, directory: Path, *, host: str, nodes: Sequence[str] = ()) -> None:
     server = authority.issue_cert(host, "127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
     authority.cert_pem.write_to_path(str(directory / "ca.pem"))
     server.private_key_and_cert_chain_pem.write_to_path(str(directory / "server.pem"))
-    if nodes := sys.argv[4:]:
+    if nodes:
         authority.issue_cert(*nodes).private_key_and_cert_chain_pem.write_to_path(str(directory / NODES))
         caller = authority.issue_cert(common_name="kube-apiserver-kubelet-client", organization_name="system:masters")
         caller.private_key_and_cert_chain_pem.write_to_path(str(directory / CALLER))

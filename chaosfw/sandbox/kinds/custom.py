@@ -5,10 +5,12 @@ CustomResourceDefinitions: their own row, and the row each of them makes at run 
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 from chaosfw.sandbox.client.verbs import Object
-from chaosfw.sandbox.kinds.row import AGE, NAME, SCALE, Cause, Column, Kind, invalid, items, read, text
+from chaosfw.sandbox.kinds import structural
+from chaosfw.sandbox.kinds.row import AGE, NAME, SCALE, Cause, Column, Kind, invalid, items, read, required, text
 from chaosfw.sandbox.objects import moments
 
 _INDEX = re.compile(r"\[(\d+)\]")
@@ -25,7 +27,11 @@ def _defaults(obj: Object) -> None:
 def _validate(new: Object, old: Object | None) -> list[Cause]:
     spec, name = new["spec"], new["metadata"]["name"]
     wanted = f"{read(spec, 'names.plural', '')}.{spec.get('group', '')}"
-    return [] if name == wanted else [invalid("metadata.name", name, f'must be spec.names.plural+"."+spec.group ({wanted})')]
+    causes = [] if name == wanted else [invalid("metadata.name", name, f'must be spec.names.plural+"."+spec.group ({wanted})')]
+    for index, version in enumerate(items(new, "spec.versions")):
+        if not read(version, "schema.openAPIV3Schema"):
+            causes.append(required(f"spec.versions[{index}].schema.openAPIV3Schema"))
+    return causes
 
 
 def _born(obj: Object) -> None:
@@ -62,12 +68,24 @@ def rows(definition: Object) -> list[Kind]:
             has_generation=True,
             subresources=(SCALE,) if "scale" in (version.get("subresources") or {}) else (),
             custom=True,
+            prune=partial(structural.pruned, schema=_schema(version)),
+            defaults=partial(structural.fill, schema=_schema(version)),
+            validate=partial(_conforms, schema=_schema(version)),
             strategic=False,
             listKind=names.get("listKind", ""),
         )
         for version in spec["versions"]
         if version.get("served", True)
     ]
+
+
+def _schema(version: Object) -> Object:
+    found: Object = read(version, "schema.openAPIV3Schema") or {}
+    return found
+
+
+def _conforms(new: Object, old: Object | None, *, schema: Object) -> list[Cause]:
+    return structural.check(new, schema)
 
 
 def _columns(version: Object) -> tuple[Column, ...]:

@@ -33,14 +33,12 @@ def _default_event(obj: Object) -> None:
 
 
 def _read(obj: Object) -> Object:
-    """An event of the older form has no eventTime, which typed clients insist on: they are shown its first time."""
+    """An event of the older form has no eventTime, and is shown without one, although typed clients insist on it: so does a real server."""
     seen = {_NEW_NAMES.get(key, key): value for key, value in obj.items()}
-    seen["eventTime"] = obj.get("eventTime") or _in_micros(obj.get("firstTimestamp") or read(obj, "metadata.creationTimestamp"))
+    for name in ("reportingController", "reportingInstance"):
+        if not seen.get(name):
+            seen.pop(name, None)
     return {**seen, "apiVersion": "events.k8s.io/v1", "kind": "Event"}
-
-
-def _in_micros(stamp: str | None) -> str | None:
-    return stamp.replace("Z", ".000000Z") if stamp else None
 
 
 def _write(obj: Object) -> Object:

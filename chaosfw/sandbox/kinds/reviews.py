@@ -5,7 +5,7 @@ Rows of questions: kinds that are only ever created, answered at once and never 
 from __future__ import annotations
 
 from chaosfw.sandbox.client.verbs import Object
-from chaosfw.sandbox.kinds.row import Kind, read
+from chaosfw.sandbox.kinds.row import Cause, Kind, invalid, read
 
 _AUTHORIZATION = "authorization.k8s.io"
 _EVERYTHING = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
@@ -23,6 +23,18 @@ ROWS = (
     _form("SelfSubjectReview", "selfsubjectreviews", "authentication.k8s.io"),
     _form("TokenReview", "tokenreviews", "authentication.k8s.io"),
 )
+
+
+def check(row: Kind, body: Object) -> list[Cause]:
+    """What is wrong with a question."""
+    spec, causes = body.get("spec") or {}, []
+    if row.group == _AUTHORIZATION and row.kind != "SelfSubjectRulesReview":
+        if bool(spec.get("resourceAttributes")) == bool(spec.get("nonResourceAttributes")):
+            words = "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"
+            causes.append(Cause("FieldValueInvalid", "spec", words))
+        if row.kind != "SelfSubjectAccessReview" and not (spec.get("user") or spec.get("groups")):
+            causes.append(invalid("spec.user", "", "at least one of user or group must be specified"))
+    return causes
 
 
 def answer(row: Kind, body: Object, *, user: str) -> Object:

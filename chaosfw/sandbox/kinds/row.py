@@ -135,6 +135,8 @@ class Kind:
     answers_deleted_object: bool = False
     view: View | None = None
     custom: bool = False
+    prune: Callable[[Object], tuple[Object, list[str]]] | None = None
+    """A copy without the fields that nobody knows, and their paths; None: the published type decides."""
     strategic: bool = True
     listKind: str = ""
 

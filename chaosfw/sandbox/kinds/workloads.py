@@ -47,21 +47,22 @@ def _check_selector_and_template(new: Object, old: Object | None) -> list[Cause]
     selector = spec.get("selector")
     if not selector or not (selector.get("matchLabels") or selector.get("matchExpressions")):
         empty = invalid("spec.selector", "{}", "empty selector is invalid for deployment")
-        return [required("spec.selector") if not selector else empty, *causes]
+        if selector:
+            return [empty, *causes]
+        shown = _map(labels) if (labels := read(spec, "template.metadata.labels")) else "null"
+        return [required("spec.selector"), _mismatch(shown), *causes]
     labels = read(spec, "template.metadata.labels", {})
     parsed = selectors.of_object(selector)
     if parsed and not parsed.matches(labels):
-        causes.insert(
-            0,
-            Cause(
-                "FieldValueInvalid",
-                "spec.template.metadata.labels",
-                f"Invalid value: {_map(labels)}: `selector` does not match template `labels`",
-            ),
-        )
+        causes.insert(0, _mismatch(_map(labels)))
     if spec.get("replicas", 0) < 0:
         causes.append(invalid("spec.replicas", spec["replicas"], "must be greater than or equal to 0"))
     return causes
+
+
+def _mismatch(labels: str) -> Cause:
+    words = f"Invalid value: {labels}: `selector` does not match template `labels`"
+    return Cause("FieldValueInvalid", "spec.template.metadata.labels", words)
 
 
 def _map(labels: dict[str, str]) -> str:

@@ -51,7 +51,7 @@ def find(variables: Mapping[str, str] = os.environ) -> Binaries:
             if etcd is None:
                 raise SandboxError(f"{place} has Kubernetes' programs, and there is no etcd", hint=HINT)
             return Binaries(etcd=etcd, apiserver=parts[0], manager=parts[1], scheduler=parts[2])
-    raise SandboxError(f'control_plane = "kubernetes" needs {", ".join(PARTS)} and etcd, which are not here', hint=HINT)
+    raise SandboxError(f"the control plane that Kubernetes ships needs {', '.join(PARTS)} and etcd, which are not here", hint=HINT)
 
 
 def _places(variables: Mapping[str, str]) -> Iterator[Path]:

@@ -42,7 +42,7 @@ def build(told: Callable[[str], None]) -> Path:
         work = Path(made)
         shutil.copy(Path(__file__).with_name("main.go"), work / "main.go")
         (work / "go.mod").write_text(_module())
-        _run([go, "mod", "tidy"], work, what="fetching the modules", told=told)
+        _run([go, "mod", "tidy"], work, what="fetching the modules of", told=told)
         _run([go, "build", "-trimpath", "-ldflags", _flags(), "-o", _NAME, "."], work, what="building", told=told)
         _put(work / _NAME, target)
     return target

@@ -53,22 +53,31 @@ class Upstream:
     def url(self) -> str:
         return f"https://{self._host}:{API_PORT}"
 
-    async def start(self, *, users: tuple[User, ...], manager: str, authority: bytes, trusted: ssl.SSLContext, timeout: float) -> None:
+    async def serve(self, *, users: tuple[User, ...], asking: str, trusted: ssl.SSLContext, timeout: float) -> None:
         """
-        Returns when it is ready to be asked; ``manager`` is the token of controller manager and scheduler. Raises SandboxError with the
-        last words of the part that did not come up.
+        etcd and the API server; returns when it is ready to be asked, as the user with the token ``asking`` sees it. Raises SandboxError
+        with the last words of the part that did not come up.
         """
         self._write_users(users)
-        configured = self._directory / "manager.kubeconfig"
-        write_kubeconfig(configured, server=self.url, token=manager, authority=authority)
         await self._spawn("etcd", self._binaries.etcd, self._etcd())
         await self._spawn("kube-apiserver", self._binaries.apiserver, self._apiserver())
-        await self._ready(manager, trusted=trusted, timeout=timeout)
+        await self._ready(asking, trusted=trusted, timeout=timeout)
+
+    async def run(self, *, token: str, authority: bytes) -> None:
+        """Controller manager and scheduler, which show ``token``."""
+        configured = self._directory / "manager.kubeconfig"
+        write_kubeconfig(configured, server=self.url, token=token, authority=authority)
         await self._spawn("kube-controller-manager", self._binaries.manager, self._manager(configured))
         await self._spawn("kube-scheduler", self._binaries.scheduler, self._scheduler(configured))
 
-    def pids(self) -> Mapping[str, int]:
-        return {name: process.pid for name, process in self._parts.items() if process.returncode is None}
+    async def stop(self) -> None:
+        """Kills what runs: nothing of it is kept."""
+        for task in self._watching:
+            task.cancel()
+        for process in self._parts.values():
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
 
     def trouble(self) -> str:
         """What a part that has ended said last; empty while all run."""

@@ -12,21 +12,29 @@ import os
 import shutil
 import ssl
 import subprocess
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
 import trustme
 import yaml
 
+from chaosfw.sandbox.addresses import claim
 from chaosfw.sandbox.apiserver.server import ApiServer
 from chaosfw.sandbox.client.http import HttpClient
-from chaosfw.sandbox.client.verbs import Client, Object
+from chaosfw.sandbox.client.verbs import ApiError, Client, Object
 from chaosfw.sandbox.controllers.manager import Controllers
 from chaosfw.sandbox.controllers.orphans import QUARANTINE
+from chaosfw.sandbox.keeper.authority import issue
+from chaosfw.sandbox.profiles import profile
 from chaosfw.sandbox.scheduler.scheduler import Scheduler
+from chaosfw.sandbox.spec import KUBERNETES
+from chaosfw.sandbox.upstream.binaries import find
+from chaosfw.sandbox.upstream.processes import Upstream, User
 from tests.sandbox.apiserver.fake_kubelet import FakeKubelet
 
 TOKEN = "a-token-of-the-test"
@@ -39,6 +47,9 @@ _CERTIFICATE = _CA.issue_cert("127.0.0.1", "localhost")
 class EchoDoor:
     """Answers for pods: a line that names the container, and one more for a follower."""
 
+    async def execute(self, *_: Any, **__: Any) -> Any:
+        raise AssertionError("no test of this room asks")
+
     async def logs(self, namespace: str, pod: str, container: str, *, follow: bool = False, **_: Any) -> AsyncIterator[bytes]:
         yield f"first line of {namespace}/{pod}/{container}\n".encode()
         if follow:
@@ -48,13 +59,10 @@ class EchoDoor:
 class Plane:
     """What a test holds of a running control plane."""
 
-    def __init__(self, server: ApiServer, port: int, kubelet: FakeKubelet | None) -> None:
-        self.server, self.port, self.kubelet = server, port, kubelet
-        self.client: Client = server.client()
-
-    @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
+    def __init__(self, url: str, client: Client, kubelet: FakeKubelet | None) -> None:
+        self.url, self.client, self.kubelet = url, client, kubelet
+        self.server: ApiServer | None = None
+        """Ours; None where the oracle answers."""
 
     def http(self) -> HttpClient:
         return HttpClient(self.url, ssl_context=client_context(), token=TOKEN)
@@ -76,6 +84,19 @@ class Plane:
         raise AssertionError("the watch ended")
 
 
+def is_oracle() -> bool:
+    """Whether these tests ask the API server that Kubernetes ships: what they demand of ours has to be true of it."""
+    return os.environ.get("CHAOSFW_CONTROL_PLANE") == KUBERNETES
+
+
+NO_DOOR = "the fake kubelet under both has no server that a real API server could ask for logs"
+
+
+def ours(reason: str) -> pytest.MarkDecorator:
+    """Demanded of the embedded API server only, and why the oracle is not asked."""
+    return pytest.mark.skipif(is_oracle(), reason=f"of the embedded one only: {reason}")
+
+
 @asynccontextmanager
 async def plane(
     *,
@@ -85,23 +106,77 @@ async def plane(
     kubelet: bool = True,
     quarantine: float = QUARANTINE,
 ) -> AsyncIterator[Plane]:
+    if is_oracle():
+        async with (
+            oracle(controllers=controllers) as (url, http),
+            served(url, http, [], nodes=nodes, hold=hold, kubelet=kubelet) as running,
+        ):
+            yield running
+        return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _CERTIFICATE.configure_cert(context)
     server = ApiServer(ssl_context=context, tokens={TOKEN: "tester"}, pod_door=EchoDoor())
     port = await server.start("127.0.0.1")
     client = server.client()
     parts: list[Any] = [Controllers(client, quarantine=quarantine), Scheduler(client)] if controllers else []
+    try:
+        async with served(f"https://127.0.0.1:{port}", client, parts, nodes=nodes, hold=hold, kubelet=kubelet) as running:
+            running.server = server
+            yield running
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def served(
+    url: str, client: Client, parts: list[Any], *, nodes: Mapping[str, str], hold: tuple[str, ...], kubelet: bool
+) -> AsyncIterator[Plane]:
     fake = FakeKubelet(client, nodes=nodes, hold=hold) if kubelet else None
     if fake is not None:
         parts.append(fake)
     try:
         for part in parts:
             await part.start()
-        yield Plane(server, port, fake)
+        yield Plane(url, client, fake)
     finally:
         for part in reversed(parts):
             await part.stop()
-        await server.stop()
+
+
+@asynccontextmanager
+async def oracle(*, controllers: bool) -> AsyncIterator[tuple[str, HttpClient]]:
+    """etcd and kube-apiserver of a test's own, with or without controller manager and scheduler."""
+    with tempfile.TemporaryDirectory() as made:
+        directory = Path(made)
+        claimed = claim(directory / "networks")
+        host = claimed.network.api_host
+        issue(_CA, directory, host=host, nodes=["127.0.0.1"])
+        upstream = Upstream(
+            find(), directory=directory, host=host, profile=profile("default"), service_cidr="10.96.0.0/16", ended=lambda why: None
+        )
+        user = User(name="tester", token=TOKEN, groups=("system:masters",))
+        try:
+            await upstream.serve(users=(user,), asking=TOKEN, trusted=client_context(), timeout=60.0)
+            async with HttpClient(upstream.url, ssl_context=client_context(), token=TOKEN) as client:
+                if controllers:
+                    await upstream.run(token=TOKEN, authority=_CA.cert_pem.bytes())
+                    while not await _there(client):
+                        await asyncio.sleep(0.02)
+                else:  # pods need it, and nobody else makes it
+                    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+                    await client.create("serviceaccounts", account, namespace="default")
+                yield upstream.url, client
+        finally:
+            await upstream.stop()
+            claimed.release()
+
+
+async def _there(client: HttpClient) -> bool:
+    try:
+        await client.get("serviceaccounts", "default", namespace="default")
+    except ApiError:
+        return False
+    return True
 
 
 def client_context() -> ssl.SSLContext:

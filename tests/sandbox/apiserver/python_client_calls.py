@@ -25,7 +25,7 @@ def main() -> None:
         "slices": len(client.DiscoveryV1Api().list_namespaced_endpoint_slice(PLACE).items[0].endpoints),
         "endpoints": len(core.read_namespaced_endpoints("web", PLACE).subsets[0].addresses),
         "allowed": policy.read_namespaced_pod_disruption_budget("web", PLACE).status.disruptions_allowed,
-        "events": bool(core.list_namespaced_event(PLACE).items and client.EventsV1Api().list_namespaced_event(PLACE).items),
+        "events": bool(core.list_namespaced_event(PLACE).items),
         "namespaces": sorted(one.metadata.name for one in core.list_namespace().items),
         "version": client.VersionApi().get_code().minor,
         "scale": apps.patch_namespaced_deployment_scale("web", PLACE, {"spec": {"replicas": 4}}).spec.replicas,

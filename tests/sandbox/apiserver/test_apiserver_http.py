@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from chaosfw.sandbox.client.verbs import Object
-from tests.sandbox.apiserver.plane import DEADLINE, TOKEN, Plane, client_context, deployment, plane, ready, service
+from tests.sandbox.apiserver.plane import DEADLINE, TOKEN, Plane, client_context, deployment, ours, plane, ready, service
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"
@@ -145,6 +145,7 @@ def test_a_watch_list_ends_its_beginning_with_a_bookmark() -> None:
     tell(story)
 
 
+@ours("it forgets after 10,000 changes, a real one when etcd is compacted")
 def test_a_start_that_is_too_old_is_an_event_and_a_future_one_a_timeout() -> None:
     async def story(wire: Wire) -> None:
         for number in range(10_050):
@@ -176,11 +177,10 @@ def test_pages_of_one_list_show_one_moment() -> None:
     tell(story)
 
 
-def test_a_table_also_on_a_watch_and_never_a_406() -> None:
+def test_a_table_also_on_a_watch() -> None:
     async def story(wire: Wire) -> None:
         await wire("POST", MAPS, config("a", x="1"))
         _, table = await wire("GET", MAPS, headers={"Accept": TABLE})
-        code, plain = await wire("GET", MAPS, headers={"Accept": "application/vnd.kubernetes.protobuf"})
         partial = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
         _, metadata = await wire("GET", MAPS, headers={"Accept": partial})
         async with wire.watch(f"{MAPS}?watch=true", Accept=TABLE) as following:
@@ -190,8 +190,17 @@ def test_a_table_also_on_a_watch_and_never_a_406() -> None:
         assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Data", "Age"]
         assert table["rows"][0]["cells"][:2] == event["object"]["rows"][0]["cells"][:2] == ["a", 1]
         assert table["rows"][0]["object"]["kind"] == "PartialObjectMetadata"
-        assert (code, plain["kind"]) == (200, "ConfigMapList")
         assert "data" not in metadata["items"][0]
+
+    tell(story)
+
+
+@ours("it speaks JSON only, and says so in the answer's type, to whoever asks for something else")
+def test_there_is_never_a_406() -> None:
+    async def story(wire: Wire) -> None:
+        code, plain = await wire("GET", MAPS, headers={"Accept": "application/vnd.kubernetes.protobuf"})
+
+        assert (code, plain["kind"]) == (200, "ConfigMapList")
 
     tell(story)
 
@@ -213,9 +222,10 @@ def test_refusals_are_worded_as_kubernetes_words_them() -> None:
         assert {cause["field"] for cause in wrong["details"]["causes"]} == {
             "metadata.name",
             "spec.selector",
+            "spec.template.metadata.labels",
             "spec.template.spec.containers",
         }
-        assert strict["message"] == 'strict decoding error: unknown field "dta"'
+        assert strict["message"] == 'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: unknown field "dta"'
         assert selector["code"] == 400
         assert (media, nowhere) == (415, 404)
 
@@ -294,6 +304,7 @@ def test_a_service_gets_an_address_of_its_own_and_keeps_it() -> None:
     tell(story)
 
 
+@ours("without a kubelet no node of a real one is ready, and nothing is scheduled")
 def test_a_bound_pod_is_deleted_in_two_steps() -> None:
     """The mark with a grace, then grace 0 by whoever runs it; ``{}`` without a type is a body."""
 
@@ -342,7 +353,8 @@ def test_an_eviction_against_the_budget_is_429_without_retry_after() -> None:
 def test_both_groups_show_the_same_events() -> None:
     async def story(wire: Wire) -> None:
         regarding = {"kind": "Pod", "namespace": "default", "name": "p"}
-        body = {"metadata": {"name": "e"}, "regarding": regarding, "note": "hello", "reason": "R", "type": "Normal", "eventTime": None}
+        body = {"metadata": {"name": "e"}, "regarding": regarding, "note": "hello", "reason": "R", "type": "Normal", "action": "A"}
+        body |= {"eventTime": "2026-01-02T03:04:05.678901Z", "reportingInstance": "c-1"}
         code, new = await wire("POST", "/apis/events.k8s.io/v1/namespaces/default/events", {**body, "reportingController": "c"})
         _, core = await wire("GET", "/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3Dp")
 
@@ -365,11 +377,10 @@ def test_a_strategic_patch_merges_by_key_and_a_custom_resource_refuses_it() -> N
                 "group": "ex.io",
                 "scope": "Namespaced",
                 "names": {"plural": "foos", "kind": "Foo"},
-                "versions": [{"name": "v1", "served": True, "storage": True}],
+                "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": SCHEMA}}],
             },
         }
-        await wire("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
-        foos = "/apis/ex.io/v1/namespaces/default/foos"
+        foos = await defined(wire, definition)
         await wire("POST", foos, {"apiVersion": "ex.io/v1", "kind": "Foo", "metadata": {"name": "f"}, "spec": {"a": 1}})
         refused, _ = await wire("PATCH", f"{foos}/f", {"spec": {"a": 2}}, headers=STRATEGIC)
 
@@ -386,14 +397,13 @@ def test_discovery_is_told_both_ways_and_openapi_only_as_v3() -> None:
         async with wire.session.get("/apis", headers={"Accept": aggregated}) as answer:
             groups = await answer.json()
         _, legacy = await wire("GET", "/apis/apps/v1")
-        _, index = await wire("GET", "/openapi/v3")
+        index = json.loads((await wire("GET", "/openapi/v3"))[1])
         _, document = await wire("GET", index["paths"]["apis/apps/v1"]["serverRelativeURL"])
 
         assert answer.headers["Content-Type"] == aggregated
         assert {group["metadata"]["name"] for group in groups["items"]} >= {"apps", "policy", "discovery.k8s.io"}
         assert {entry["name"] for entry in legacy["resources"]} >= {"deployments", "deployments/scale", "deployments/status"}
         assert "io.k8s.api.apps.v1.Deployment" in document["components"]["schemas"]
-        assert (await wire("GET", "/openapi/v2"))[0] == 404
         assert (await wire("GET", "/apis/nowhere.io/v1/things"))[1] == "404 page not found\n"
 
     tell(story)
@@ -402,7 +412,8 @@ def test_discovery_is_told_both_ways_and_openapi_only_as_v3() -> None:
 @pytest.mark.parametrize("kind", ["selfsubjectaccessreviews", "selfsubjectrulesreviews"])
 def test_whoever_has_the_token_may_do_everything(kind: str) -> None:
     async def story(wire: Wire) -> None:
-        code, body = await wire("POST", f"/apis/authorization.k8s.io/v1/{kind}", {"spec": {}})
+        spec = {"namespace": "default"} if "rules" in kind else {"resourceAttributes": {"verb": "get", "resource": "pods"}}
+        code, body = await wire("POST", f"/apis/authorization.k8s.io/v1/{kind}", {"spec": spec})
 
         assert code == 201
         assert body["status"].get("allowed", True) is True
@@ -410,11 +421,171 @@ def test_whoever_has_the_token_may_do_everything(kind: str) -> None:
     tell(story)
 
 
-def test_exec_says_clearly_that_it_is_not_here_yet() -> None:
+def test_exec_of_a_pod_that_is_not_there_is_404() -> None:
     async def story(wire: Wire) -> None:
         code, body = await wire("GET", f"{PODS}/p/exec?command=ls")
 
-        assert (code, body["kind"]) == (501, "Status")
-        assert "does not run commands" in body["message"]
+        assert (code, body["kind"], body["message"]) == (404, "Status", 'pods "p" not found')
+
+    tell(story)
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "code", "message"),
+    [
+        (
+            "selfsubjectaccessreviews",
+            {},
+            422,
+            '.authorization.k8s.io "" is invalid: spec: Invalid value: null: '
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+        ),
+        (
+            "subjectaccessreviews",
+            {"resourceAttributes": {"verb": "get", "resource": "pods"}},
+            422,
+            '.authorization.k8s.io "" is invalid: spec.user: Invalid value: "": at least one of user or group must be specified',
+        ),
+        ("selfsubjectrulesreviews", {}, 400, "no namespace on request"),
+    ],
+)
+def test_a_question_without_its_subject_is_refused(kind: str, spec: Object, code: int, message: str) -> None:
+    async def story(wire: Wire) -> None:
+        found, body = await wire("POST", f"/apis/authorization.k8s.io/v1/{kind}", {"spec": spec})
+
+        assert (found, body["message"]) == (code, message)
+
+    tell(story)
+
+
+@ours("Kubernetes has OpenAPI v2, which nobody who asks for v3 reads")
+def test_there_is_no_openapi_v2() -> None:
+    async def story(wire: Wire) -> None:
+        assert (await wire("GET", "/openapi/v2"))[0] == 404
+
+    tell(story)
+
+
+def test_a_list_from_the_future_is_a_timeout() -> None:
+    async def story(wire: Wire) -> None:
+        code, body = await wire("GET", f"{MAPS}?resourceVersion=99999999")
+
+        assert (code, body["reason"]) == (504, "Timeout")
+        assert body["message"].startswith("Timeout: Too large resource version: 99999999, current: ")
+        assert body["details"]["causes"] == [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
+
+    tell(story)
+
+
+SCHEMA: Object = {
+    "type": "object",
+    "required": ["spec"],
+    "properties": {
+        "spec": {
+            "type": "object",
+            "properties": {
+                "a": {"type": "integer", "minimum": 1, "maximum": 9},
+                "b": {"type": "string", "enum": ["x", "y"]},
+                "c": {"type": "string", "default": "filled"},
+                "d": {"type": "array", "items": {"type": "object", "required": ["n"], "properties": {"n": {"type": "string"}}}},
+                "e": {"type": "object", "additionalProperties": {"type": "boolean"}},
+                "f": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+                "g": {"type": "string", "pattern": "^[a-z]+$", "minLength": 2, "maxLength": 4},
+                "h": {"x-kubernetes-int-or-string": True},
+                "i": {"type": "number"},
+            },
+        }
+    },
+}
+
+
+async def defined(wire: Wire, definition: Object) -> str:
+    """Where a new kind is served; a real server needs a moment for that."""
+    code, body = await wire("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+    assert code == 201, body
+    spec = definition["spec"]
+    where = f"/apis/{spec['group']}/v1/namespaces/default/{spec['names']['plural']}"
+    while (await wire("GET", where))[0] != 200:
+        await asyncio.sleep(0.02)
+    return where
+
+
+def thing(schema: Object) -> Object:
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"plural": "things", "kind": "Thing"}
+    return {"metadata": {"name": "things.ex.io"}, "spec": {"group": "ex.io", "scope": "Namespaced", "names": names, "versions": [version]}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "kept"),
+    [
+        ({"a": 1, "z": 2}, {"a": 1, "c": "filled"}),
+        ({"c": "mine", "f": {"any": {"thing": [1]}}}, {"c": "mine", "f": {"any": {"thing": [1]}}}),
+        ({"d": [{"n": "1", "z": 2}]}, {"c": "filled", "d": [{"n": "1"}]}),
+        ({"e": {"k": True}, "h": "10%"}, {"c": "filled", "e": {"k": True}, "h": "10%"}),
+        ({"h": 3, "i": 2}, {"c": "filled", "h": 3, "i": 2}),
+    ],
+)
+def test_a_custom_resource_keeps_what_its_schema_knows(spec: Object, kept: Object) -> None:
+    async def story(wire: Wire) -> None:
+        things = await defined(wire, thing(SCHEMA))
+        code, made = await wire("POST", things, {"apiVersion": "ex.io/v1", "kind": "Thing", "metadata": {"name": "t"}, "spec": spec})
+
+        assert (code, made.get("spec")) == (201, kept)
+
+    tell(story)
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"a": "x"}, 'spec.a: Invalid value: "string": spec.a in body must be of type integer: "string"'),
+        ({"a": 0}, "spec.a: Invalid value: 0: spec.a in body should be greater than or equal to 1"),
+        ({"a": 10}, "spec.a: Invalid value: 10: spec.a in body should be less than or equal to 9"),
+        ({"b": "z"}, 'spec.b: Unsupported value: "z": supported values: "x", "y"'),
+        ({"d": {}}, 'spec.d: Invalid value: "object": spec.d in body must be of type array: "object"'),
+        ({"d": [{}]}, "spec.d[0].n: Required value"),
+        ({"e": {"k": 1}}, 'spec.e.k: Invalid value: "integer": spec.e.k in body must be of type boolean: "integer"'),
+        ({"g": "a"}, 'spec.g: Invalid value: "a": spec.g in body should be at least 2 chars long'),
+        ({"g": "abcde"}, "spec.g: Too long: may not be more than 4 bytes"),
+        ({"g": "AB"}, "spec.g: Invalid value: \"AB\": spec.g in body should match '^[a-z]+$'"),
+        ({"i": "1"}, 'spec.i: Invalid value: "string": spec.i in body must be of type number: "string"'),
+        ([], 'spec: Invalid value: "array": spec in body must be of type object: "array"'),
+        (None, "spec: Required value"),
+    ],
+)
+def test_a_custom_resource_that_does_not_fit_its_schema_is_refused(spec: Any, told: str) -> None:
+    async def story(wire: Wire) -> None:
+        things = await defined(wire, thing(SCHEMA))
+        body = {"apiVersion": "ex.io/v1", "kind": "Thing", "metadata": {"name": "t"}}
+        code, refused = await wire("POST", things, body if spec is None else {**body, "spec": spec})
+
+        assert (code, refused["message"]) == (422, f'Thing.ex.io "t" is invalid: {told}')
+
+    tell(story)
+
+
+def test_a_definition_needs_a_schema() -> None:
+    async def story(wire: Wire) -> None:
+        definition = thing({})
+        del definition["spec"]["versions"][0]["schema"]
+        code, refused = await wire("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+
+        assert (code, [cause["field"] for cause in refused["details"]["causes"]]) == (422, ["spec.versions[0].schema.openAPIV3Schema"])
+
+    tell(story)
+
+
+def test_what_a_custom_resource_does_not_know_is_warned_of() -> None:
+    async def story(wire: Wire) -> None:
+        things = await defined(wire, thing(SCHEMA))
+        body = {"apiVersion": "ex.io/v1", "kind": "Thing", "metadata": {"name": "t"}, "spec": {"z": 1}}
+        strict, refused = await wire("POST", f"{things}?fieldValidation=Strict", body)
+        async with wire.session.post(things, data=json.dumps(body)) as answer:
+            warned = answer.headers.getall("Warning")
+
+        told = 'Thing in version "v1" cannot be handled as a Thing: strict decoding error: unknown field "spec.z"'
+        assert (strict, refused["message"]) == (400, told)
+        assert warned == ['299 - "unknown field \\"spec.z\\""']
 
     tell(story)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.sandbox.apiserver.plane import Background, deployment, ready, service
+from tests.sandbox.apiserver.plane import NO_DOOR, Background, deployment, ours, ready, service
 
 BUDGET = {
     "apiVersion": "policy/v1",
@@ -119,12 +119,16 @@ def test_describe_tells_events_and_conditions(cluster: Background) -> None:
     assert re.search(r"Endpoints: +10\.0\.0\.\d+:8000,", cluster.kubectl("describe", "service", "web"))
 
 
-def test_labels_annotations_patches_and_logs(cluster: Background) -> None:
+def test_labels_annotations_and_patches(cluster: Background) -> None:
     cluster.kubectl("label", "deploy", "web", "tier=front")
     cluster.kubectl("annotate", "deploy", "web", "note=here")
     cluster.kubectl("patch", "deploy", "web", "--type=json", "-p", '[{"op":"replace","path":"/spec/replicas","value":2}]')
 
     assert "web" in cluster.kubectl("get", "deploy", "-l", "tier=front")
+
+
+@ours(NO_DOOR)
+def test_logs(cluster: Background) -> None:
     assert "first line of default/web-" in cluster.kubectl("logs", "deploy/web")
     assert "second line" in cluster.kubectl("logs", "-f", "deploy/web")
 

@@ -11,7 +11,7 @@ import pytest
 
 from chaosfw.sandbox.client.informer import Informer
 from chaosfw.sandbox.client.verbs import ApiError, Client, Object
-from tests.sandbox.apiserver.plane import DEADLINE, plane
+from tests.sandbox.apiserver.plane import DEADLINE, ours, plane
 
 WAYS = ("local", "http")
 
@@ -145,6 +145,7 @@ def test_an_unknown_resource_is_not_found(way: str) -> None:
     verify(way, story)
 
 
+@ours("its server is stopped and started again")
 def test_an_informer_comes_back_when_its_watch_breaks() -> None:
     """The connection goes, the server comes back elsewhere in the story: the cache catches up by itself."""
 
@@ -152,9 +153,10 @@ def test_an_informer_comes_back_when_its_watch_breaks() -> None:
         async with asyncio.timeout(DEADLINE), plane(controllers=False, kubelet=False) as running, running.http() as client:
             informer = Informer(client, "configmaps", namespace="default")
             await informer.start()
+            assert running.server is not None
             await running.server.stop()
             made = await running.client.create("configmaps", config("meanwhile"), namespace="default")
-            await running.server.start("127.0.0.1", running.port)
+            await running.server.start("127.0.0.1", int(running.url.rpartition(":")[2]))
             await informer.seen(made["metadata"]["resourceVersion"])
             known = informer.get("default", "meanwhile")
             await informer.stop()

@@ -18,6 +18,7 @@ from chaosfw.sandbox.https import Api
 from chaosfw.sandbox.public import Sandbox, SandboxSpec, start
 from chaosfw.sandbox.spec import KUBERNETES
 from chaosfw.sandbox.upstream import binaries
+from chaosfw.sandbox.upstream.build import build
 from chaosfw.timing import SYSTEM, nanoseconds
 
 SLOW = 120.0
@@ -130,3 +131,41 @@ def test_programs_of_one_place_only(tmp_path: Path) -> None:
 def test_an_unknown_control_plane_is_told() -> None:
     with pytest.raises(SandboxError, match="embedded, kubernetes"):
         SandboxSpec(control_plane="k3s")
+
+
+def test_what_is_built_is_not_built_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", "")  # no Go either
+    there = binaries.built()
+    there.mkdir(parents=True)
+    for name in (*binaries.PARTS, "etcd"):
+        (there / name).write_text("#!/bin/sh\n")
+        (there / name).chmod(0o755)
+    told: list[str] = []
+
+    assert build(told.append) == there
+    assert told == []
+
+
+def test_without_go_nothing_is_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(SandboxError, match="no Go here") as caught:
+        build(print)
+    assert "go.dev" in caught.value.hint
+    assert not binaries.built().exists()
+
+
+def test_a_build_that_fails_says_gos_last_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    go.write_text("#!/bin/sh\necho no such module >&2\nexit 1\n")
+    go.chmod(0o755)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    told: list[str] = []
+
+    with pytest.raises(SandboxError, match="no such module"):
+        build(told.append)
+    assert told[0].startswith("fetching the modules of Kubernetes 1")
+    assert not binaries.built().exists()
