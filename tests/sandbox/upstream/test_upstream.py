@@ -169,3 +169,19 @@ def test_a_build_that_fails_says_gos_last_words(monkeypatch: pytest.MonkeyPatch,
         build(told.append)
     assert told[0].startswith("fetching the modules of Kubernetes 1")
     assert not binaries.built().exists()
+
+
+def test_what_is_built_is_there_whole_under_all_its_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With a Go that builds something small; the real one is what a new machine uses before these tests."""
+    go = tmp_path / "go"
+    go.write_text('#!/bin/sh\nif [ "$1" = build ]; then printf \'#!/bin/sh\\necho "$0"\\n\' >control-plane && chmod +x control-plane; fi\n')
+    go.chmod(0o755)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv(binaries.ASSETS, raising=False)
+    made = build(lambda words: None)
+    found = binaries.find()
+
+    assert {path.parent for path in (found.etcd, found.apiserver, found.manager, found.scheduler)} == {made}
+    assert subprocess.run([found.scheduler], capture_output=True, text=True, check=True).stdout == f"{found.scheduler}\n"
+    assert sorted(path.name for path in made.iterdir()) == ["control-plane", "etcd", *binaries.PARTS]
