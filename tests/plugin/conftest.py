@@ -47,6 +47,8 @@ class Ran:
     code: int
     output: str
     folder: Path
+    before: str = ""
+    """What the runs said that were asked again: what is told once was told there."""
 
     def day(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.folder / "reports" / "latest" / "gameday.json").read_text())
@@ -108,10 +110,12 @@ class Workspace:
 
     def run(self, *arguments: str, timeout: float = 120.0) -> Ran:
         """Runs to the end. A machine too busy to send on time proves nothing, and says so: then it is asked again, at most twice."""
+        before = ""
         for _ in range(3):
             process = self.start(*arguments)
             output, _ = process.communicate(timeout=timeout)
-            ran = Ran(process.returncode, output, self.path)
+            ran = Ran(process.returncode, output, self.path, before)
+            before += output
             if process.returncode not in (10, 11) or "the load generator was unwell" not in output:
                 break
         return ran

@@ -96,7 +96,8 @@ def test_sigkill_in_hold_is_healed_by_the_watchdog(workspace: Workspace, cluster
     workspace.experiments('@cf.experiment(base.but("next", k8s.kill(web, count=1)))\ndef test_next(chaos):\n    chaos.run()\n')
     ran = workspace.run()
     assert ran.code == 0
-    assert re.search(r"chaosfw: a run died at .* \(the runner ended\): the watchdog put (\d+) of \1 objects back in", ran.output)
+    told = r"chaosfw: a run died at .* \(the runner ended\): the watchdog put (\d+) of \1 objects back in"
+    assert re.search(told, ran.before + ran.output)
 
 
 FROM_TARGET = """
