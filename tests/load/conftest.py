@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 import sys
@@ -63,6 +64,19 @@ def closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def closed_pair() -> int:
+    """A port that nobody has, and the one after it; below those that the kernel gives to whoever connects."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with socket.socket() as first, socket.socket() as second:
+            try:
+                first.bind(("127.0.0.1", port))
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no two free ports in a hundred tries")
 
 
 def rows(run: ChildRun) -> list[Row]:

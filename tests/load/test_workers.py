@@ -16,7 +16,7 @@ from chaosfw.errors import DriverError
 from chaosfw.load.child import ChildRun
 from chaosfw.load.locust.driver import LocustDriver
 from chaosfw.model.load import Endpoint, Load, Outcome, Script
-from tests.load.conftest import GRACE, Server, ended, rows, wait_for
+from tests.load.conftest import GRACE, Server, closed_pair, ended, rows, wait_for
 from tests.load.test_parts import children
 
 FILE = """
@@ -101,9 +101,7 @@ def test_a_file_that_can_not_be_imported_is_told_with_its_own_words(server: Serv
 
 def test_workers_that_others_start_join_with_the_masters_file(server: Server, tmp_path: Path) -> None:
     """As on another machine: they have no file, and another boot, so that their clocks are compared."""
-    from tests.load.conftest import closed_port
-
-    port = closed_port()
+    port = closed_pair()
     (tmp_path / "boot").write_text("another machine")
     code = "import sys, pathlib; from chaosfw.load.locust import worker; worker.BOOT = pathlib.Path(sys.argv.pop(1)); {}"
     main = "from chaosfw.processes.locust_worker import main; main()"
