@@ -35,7 +35,11 @@ def speaks(request: web.BaseRequest) -> bool:
 async def carry(request: web.BaseRequest, execution: Execution) -> web.StreamResponse:
     """Until the command has ended and all is said, or the client has gone."""
     socket = web.WebSocketResponse(protocols=PROTOCOLS, autoclose=True)
-    await socket.prepare(request)
+    try:
+        await socket.prepare(request)
+    except ConnectionError:
+        execution.close()  # gone before it began
+        raise
     listening = asyncio.ensure_future(_listen(socket, execution))
     telling = asyncio.ensure_future(_tell(socket, execution))
     try:

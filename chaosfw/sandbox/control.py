@@ -53,7 +53,7 @@ async def _run(config: Message, *, keeper: socket.socket, orders: socket.socket)
     try:
         parts = await _start(config, directory=directory, orders=orders, ended=ended)
     except (ApiError, SandboxError, OSError) as error:
-        keeper.sendall(pack({"error": str(error), "hint": getattr(error, "hint", "")}))
+        keeper.sendall(pack({"error": str(error)}))
         return
     gc.collect()
     gc.freeze()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
+from chaosfw.errors import SandboxError
 from chaosfw.sandbox.addresses import HostPort, Network
 from chaosfw.sandbox.apiserver.server import ApiServer
 from chaosfw.sandbox.client.http import HttpClient
@@ -29,7 +30,8 @@ from chaosfw.sandbox.upstream.processes import API_PORT, Upstream, User
 
 USER: Final = "system:admin"
 SERVICES: Final = "10.96.0.0/16"
-_READY_WITHIN: Final = 60.0
+_READY_WITHIN: Final = 45.0
+"""Seconds; less than a starter waits, so that the last words of what did not come up are still told."""
 _LOOK: Final = 0.05
 
 
@@ -103,8 +105,10 @@ class Real:
         return self._nodes[name], _Issued(self._nodes[name])
 
     async def run(self) -> None:
-        """The default service account comes last of what a namespace needs before pods can be made."""
+        """The default service account comes last of what a namespace needs before pods can be made. SandboxError: a part has ended."""
         while True:
+            if trouble := self._upstream.trouble():
+                raise SandboxError(trouble)
             try:
                 await self.client.get("serviceaccounts", "default", namespace="default")
                 return

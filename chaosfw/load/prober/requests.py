@@ -64,7 +64,7 @@ class Second(Prepared):
     __slots__ = ("_head", "_http2")
 
     def __init__(self, kind: Request, *, load: Load, url: SplitResult) -> None:
-        from chaosfw.load.prober import http2  # a tenth of a second of every prober's start, for those who need it
+        from chaosfw.load.prober import http2  # only those who need it wait for its import
 
         self._http2 = http2
         path, headers, self._body = _parts(kind, load=load, netloc=url.netloc, prefix=url.path)

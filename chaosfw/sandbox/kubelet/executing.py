@@ -25,6 +25,8 @@ from chaosfw.sandbox.runtime.door import Process, RuntimeDoor
 from chaosfw.sandbox.runtime.orders import Order
 
 _PIECE: Final = 32_768
+_MOST: Final = 64
+"""Pieces that wait for whoever listens; then the command has to."""
 _NAMES: Final = {STDIN: "stdin", STDOUT: "stdout", STDERR: "stderr"}
 
 
@@ -44,6 +46,8 @@ class Execution:
         self._input = ends.ours.get(STDIN)
         self._outputs = {stream: fd for stream, fd in ends.ours.items() if stream != STDIN or tty}
         self._said: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue()
+        self._held: list[tuple[int, int]] = []
+        """Streams that are not read for a while: whoever listens is slower than the command."""
         self._open = 0
         loop = asyncio.get_running_loop()
         for stream, fd in self._outputs.items():
@@ -75,7 +79,12 @@ class Execution:
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
         """``(STDOUT | STDERR, bytes)`` until all of it has been said."""
+        loop = asyncio.get_running_loop()
         while (piece := await self._said.get()) is not None:
+            if self._held and self._said.qsize() < _MOST // 2:
+                for stream, fd in self._held:
+                    loop.add_reader(fd, self._hear, stream, fd)
+                self._held = []
             yield piece
 
     async def code(self) -> int:
@@ -89,7 +98,7 @@ class Execution:
             loop.remove_reader(fd)
         for fd in {*self._outputs.values(), *(() if self._input is None else (self._input,))}:
             os.close(fd)
-        self._outputs, self._input = {}, None
+        self._outputs, self._input, self._held = {}, None, []
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _hear(self, stream: int, fd: int) -> None:
@@ -101,6 +110,9 @@ class Execution:
             data = b""  # a terminal whose last process has gone says EIO
         if data:
             self._said.put_nowait((stream, data))
+            if self._said.qsize() >= _MOST:
+                asyncio.get_running_loop().remove_reader(fd)
+                self._held.append((stream, fd))
             return
         asyncio.get_running_loop().remove_reader(fd)
         self._open -= 1

@@ -52,7 +52,7 @@ class Inward:
         """Raises ApiError when the container does not run, or the command is empty or can not be started."""
         found = self._find(namespace, pod, container)
         if not found.running:
-            raise ApiError(500, "InternalError", f"container not found ({container!r})".replace("'", '"'))
+            raise ApiError(500, "InternalError", f'container not found ("{container}")')
         try:
             return await found.attach(wanted)
         except SandboxError as trouble:

@@ -23,7 +23,7 @@ PARTS: Final = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 """One place has to have all three: parts of different versions are no cluster that anybody runs."""
 ASSETS: Final = "KUBEBUILDER_ASSETS"
 HINT: Final = (
-    "chaosfw sandbox build-control-plane builds them once (about six minutes, needs Go); or put them on PATH, or set KUBEBUILDER_ASSETS"
+    "chaosfw sandbox build-control-plane builds them once (6 to 17 minutes, needs Go); or put them on PATH, or set KUBEBUILDER_ASSETS"
 )
 
 

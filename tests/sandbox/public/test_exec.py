@@ -51,6 +51,19 @@ def test_a_large_input_comes_back_whole(ask: Ask) -> None:
     assert done.stdout == data
 
 
+def test_a_command_that_says_more_than_is_read_waits(shop: Sandbox, kubectl: str) -> None:
+    """Twenty megabytes, of which nobody reads the rest until the first of them were looked at: all of it comes."""
+    environment = {"KUBECONFIG": str(shop.kubeconfig), "HOME": str(shop.directory), "PATH": os.environ["PATH"]}
+    words = [kubectl, "-n", "shop", "exec", "deploy/myapp", "--", "head", "-c", "20000000", "/dev/zero"]
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        first = child.stdout.read(1)
+        rest = child.stdout.read()
+
+    assert len(first) + len(rest) == 20_000_000
+    assert child.returncode == 0
+
+
 def test_files_are_copied_in_and_out(ask: Ask, tmp_path: Path) -> None:
     pod = ask("get", "pods", "-o", "jsonpath={.items[0].metadata.name}").stdout.decode()
     (tmp_path / "a").write_bytes(os.urandom(100_000))

@@ -89,7 +89,7 @@ def test_it_waits_for_what_comes_and_tells_what_does_not(ask: Ask, work: None) -
     assert (never.returncode, never.stderr) == (1, "error: timed out waiting for the condition on deployments/work\n")
 
 
-def test_scale_and_autoscale(ask: Ask, work: None) -> None:
+def test_scale_may_be_told_what_to_expect(ask: Ask, work: None) -> None:
     assert ask("scale", "deploy/work", "--replicas=1").stdout == "deployment.apps/work scaled\n"
     wrong = ask("scale", "deploy/work", "--current-replicas=5", "--replicas=1")
 
@@ -97,15 +97,17 @@ def test_scale_and_autoscale(ask: Ask, work: None) -> None:
     assert "Expected replicas to be 5, was 1" in wrong.stderr
 
 
-def test_logs_are_followed_to_the_end(ask: Ask) -> None:
-    made = ask("run", "talker", "--image=talker", "--restart=Never")
-    assert made.stdout == "pod/talker created\n"
-    followed = (
-        ask("logs", "-f", "talker", "--pod-running-timeout=60s")
-        if ask("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/talker", "--timeout=60s").returncode == 0
-        else None
-    )
-    assert ask("delete", "pod", "talker", "--wait").returncode == 0
+def test_logs_are_followed_to_the_end(ask: Ask, work: None, shop: Sandbox, kubectl: str) -> None:
+    """What it says comes while it runs, and its end is the end of the log."""
+    environment = {"KUBECONFIG": str(shop.kubeconfig), "HOME": str(shop.directory), "PATH": os.environ["PATH"]}
+    pod = ask("get", "pods", "-l", "app=work", "-o", "jsonpath={.items[0].metadata.name}").stdout
+    with subprocess.Popen([kubectl, "logs", "-f", pod], env=environment, stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout is not None
+        said = following.stdout.readline()
+        running = following.poll() is None
+        assert ask("delete", "pod", pod, "--wait=false").returncode == 0
+        code = following.wait(60)
 
-    assert followed is not None
-    assert followed.returncode == 0
+    assert "serving" in said
+    assert running
+    assert code == 0
