@@ -65,6 +65,8 @@ class Day:
         self.only_plan: bool = option.chaos_plan
         self.replay = _plans(option.chaos_replay) if option.chaos_replay else {}
         self._session: Session | None = None
+        self._control_plane = ""
+        """Of the sandbox that was used; one that was joined need not be what the settings say."""
         self._declared = 0
         self._plans: list[str] = []
         self._exit: int | None = None
@@ -208,6 +210,8 @@ class Day:
     def finish(self, session: pytest.Session, exitstatus: int) -> None:
         """Everything down, then the report, then the exit code."""
         if self._session is not None:
+            if self._session.place is not None:
+                self._control_plane = self._session.place.environment.control_plane
             self._session.close()
         if self.config.option.collectonly:
             return
@@ -231,7 +235,7 @@ class Day:
             environment=chosen.name,
             environment_kind=chosen.kind,
             profile=chosen.profile if chosen.kind == "sandbox" else "",
-            control_plane=chosen.control_plane if chosen.kind == "sandbox" else "",
+            control_plane=self._control_plane,
             command=command_words(["pytest", *self.config.invocation_params.args, *self._seed_flag()]),
             seed=self.seed,
             versions=versions(),

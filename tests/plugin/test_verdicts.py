@@ -32,6 +32,16 @@ def test_kill(chaos: cf.Chaos) -> None:
     assert 'name="chaos_verdict" value="held"' in (workspace.path / "junit.xml").read_text()
 
 
+def test_the_report_says_which_control_plane_it_really_was(workspace: Workspace) -> None:
+    """The sandbox that is joined here is an embedded one, whatever the variable wishes."""
+    workspace.variables["CHAOSFW_CONTROL_PLANE"] = "kubernetes"
+    workspace.experiments('@cf.experiment(base.but("survives", k8s.kill(web, count=1)))\ndef test_kill(chaos):\n    chaos.run()\n')
+    ran = workspace.run()
+
+    assert ran.day()["control_plane"] == "embedded"
+    assert "real Kubernetes" not in ran.output
+
+
 def test_a_users_failing_assert_is_in_the_record_and_deviates(workspace: Workspace) -> None:
     workspace.experiments(
         """
