@@ -16,7 +16,7 @@ from pathlib import Path
 from chaosfw.cli import gamedays, putting_back, reaping, sandboxes
 from chaosfw.errors import ChaosfwError, Refused, UsageError
 from chaosfw.quantities import share
-from chaosfw.sandbox.spec import CONTROL_PLANES
+from chaosfw.sandbox.spec import CONTROL_PLANES, MACHINE_STATES
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -102,6 +102,13 @@ def _sandbox(sandbox: argparse.ArgumentParser) -> None:
     up.set_defaults(run=sandboxes.up)
     build = verbs.add_parser("build-control-plane", help="build etcd and Kubernetes' own control plane, once; needs Go")
     build.set_defaults(run=sandboxes.build_control_plane)
+    node = verbs.add_parser("node", help="switch a node's machine off, freeze it, cut it off from the others, or bring it back")
+    node.add_argument("node", help="its name")
+    node.add_argument(
+        "state", choices=MACHINE_STATES, help="off: without power; frozen: stands still; cut: runs, and nothing reaches it; on"
+    )
+    node.add_argument("directory", nargs="?", type=Path, help="which sandbox (default: CHAOSFW_SANDBOX, or the only one)")
+    node.set_defaults(run=sandboxes.node)
     for name, run, words in (
         ("down", sandboxes.down, "stop it, whoever uses it"),
         ("status", sandboxes.status, "what runs"),

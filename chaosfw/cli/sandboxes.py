@@ -55,10 +55,19 @@ def status(given: argparse.Namespace) -> int:
     print(f"sandbox {told['directory']}")
     print(f"  server    {told.get('server', '?')} ({told.get('control_plane', '?')} control plane)")
     for node, zone in (told.get("nodes") or {}).items():
-        print(f"  node      {node} in {zone}")
+        state = (told.get("machines") or {}).get(node, "on")
+        print(f"  node      {node} in {zone}{'' if state == 'on' else f', {state}'}")
     for name, pids in (told.get("processes") or {}).items():
         print(f"  {name:<9} {len(pids)} process{'es' if len(pids) != 1 else ''}: {', '.join(map(str, pids))}")
     print(f"  users     {told.get('leases', 0)}{', pinned until down' if told.get('pinned') else ''}")
+    return 0
+
+
+def node(given: argparse.Namespace) -> int:
+    """Switches a node's machine off, freezes it, cuts it off, or brings it back."""
+    with sandbox.join(chosen(given.directory)) as joined:
+        joined.machine(given.node, given.state)
+    print(f"{given.node} is {given.state}")
     return 0
 
 

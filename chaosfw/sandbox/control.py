@@ -24,9 +24,11 @@ from chaosfw.sandbox.client.verbs import ApiError
 from chaosfw.sandbox.kubeconfig import write_kubeconfig
 from chaosfw.sandbox.kubelet.images import Images
 from chaosfw.sandbox.kubelet.kubelet import Kubelet
+from chaosfw.sandbox.kubelet.line import Line
 from chaosfw.sandbox.kubelet.site import NodeName, Site
 from chaosfw.sandbox.lateness import Lateness
 from chaosfw.sandbox.lines import Handler, Message, pack, read_line, serve
+from chaosfw.sandbox.machines import Machines
 from chaosfw.sandbox.mains import until_end_of_file
 from chaosfw.sandbox.planes import Plane, embedded, real
 from chaosfw.sandbox.prctl import die_with_parent
@@ -75,13 +77,14 @@ async def _start(config: Message, *, directory: Path, orders: socket.socket, end
     lateness = Lateness(SYSTEM)
     lateness.start()
     plane = await _plane(spec, directory=directory, network=network, token=token, ended=ended)
+    kubelets: list[Kubelet] = []
+    machines = Machines(kubelets, dataplane=directory / "dataplane.sock")
     routes = Routes(plane.client, network=network, nodes=spec.node_zones(), dataplane=directory / "dataplane.sock")
     runtime, images = await RuntimeDoor.over(orders), Images(spec.images)
-    kubelets = []
     for index, (name, zone) in enumerate(spec.node_zones().items()):
         client, tokens = plane.of_node(name)
         site = Site(
-            client=client,
+            client=Line(client),
             runtime=runtime,
             fronts=routes,
             network=network,
@@ -92,6 +95,7 @@ async def _start(config: Message, *, directory: Path, orders: socket.socket, end
             environment={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
             server=plane.server,
             tokens=tokens,
+            awake=_awake(),
         )
         kubelets.append(Kubelet(NodeName(name, zone, index), site))
     await asyncio.gather(plane.run(), routes.start())
@@ -99,13 +103,13 @@ async def _start(config: Message, *, directory: Path, orders: socket.socket, end
         await plane.admit(kubelet, address=network.node(index))
     await asyncio.gather(*(kubelet.start() for kubelet in kubelets))
     _describe(directory, server=f"https://{plane.server}", token=token, spec=spec)
-    door = await serve(directory / "control.sock", _answers(routes, lateness))
+    door = await serve(directory / "control.sock", _answers(routes, lateness, machines))
     return plane, routes, kubelets, lateness, door
 
 
 async def _plane(spec: SandboxSpec, *, directory: Path, network: Network, token: str, ended: asyncio.Future[str]) -> Plane:
     if spec.control_plane != KUBERNETES:
-        return await embedded(directory=directory, network=network, token=token)
+        return await embedded(directory=directory, network=network, token=token, profile=profile(spec.profile))
 
     def end(why: str) -> None:
         if not ended.done():
@@ -133,7 +137,13 @@ def _describe(directory: Path, *, server: str, token: str, spec: SandboxSpec) ->
     path.write_text(json.dumps(facts))
 
 
-def _answers(routes: Routes, lateness: Lateness) -> Handler:
+def _awake() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
+def _answers(routes: Routes, lateness: Lateness, machines: Machines) -> Handler:
     async def answer(request: Message) -> Message:
         match request["do"]:
             case "endpoint":
@@ -145,6 +155,11 @@ def _answers(routes: Routes, lateness: Lateness) -> Handler:
                 return {"endpoints": routes.endpoints()}
             case "lateness":
                 return {"lateness": lateness.figures()}
+            case "machine":
+                await machines.bring(request["node"], request["state"])
+                return {}
+            case "machines":
+                return {"machines": machines.states()}
             case other:
                 return {"error": f"the control process does not know {other!r}"}
 

@@ -62,10 +62,10 @@ class Plane(Protocol):
 class Embedded:
     """Ours: everything on this loop, and no sockets between its parts."""
 
-    def __init__(self, server: ApiServer, *, at: HostPort, token: str, root_ca: str, reached: list[Kubelet]) -> None:
+    def __init__(self, server: ApiServer, *, at: HostPort, token: str, root_ca: str, reached: list[Kubelet], profile: Profile) -> None:
         self.server, self.client = at, server.client()
         self._api, self._token, self._reached = server, token, reached
-        self._controllers = Controllers(server.client(), root_ca=root_ca)
+        self._controllers = Controllers(server.client(), profile=profile, root_ca=root_ca)
         self._scheduler = Scheduler(server.client())
 
     def of_node(self, name: str) -> tuple[Client, Tokens]:
@@ -82,14 +82,18 @@ class Embedded:
         self._reached.append(kubelet)
 
 
-async def embedded(*, directory: Path, network: Network, token: str) -> Embedded:
+async def embedded(*, directory: Path, network: Network, token: str, profile: Profile) -> Embedded:
     reached: list[Kubelet] = []
     server = ApiServer(
-        ssl_context=_answering(directory / "server.pem"), tokens={token: USER}, pod_door=Inward(reached), service_cidr=SERVICES
+        ssl_context=_answering(directory / "server.pem"),
+        tokens={token: USER},
+        pod_door=Inward(reached),
+        service_cidr=SERVICES,
+        toleration_seconds=profile.toleration_seconds,
     )
     port = await server.start(network.api_host)
     root_ca = (directory / "ca.pem").read_text()
-    return Embedded(server, at=HostPort(network.api_host, port), token=token, root_ca=root_ca, reached=reached)
+    return Embedded(server, at=HostPort(network.api_host, port), token=token, root_ca=root_ca, reached=reached, profile=profile)
 
 
 class Real:

@@ -125,6 +125,19 @@ class Sandbox:
         """Makes the faults between places be exactly these; none of them heals all links, on open connections too."""
         ask(self.directory / "dataplane.sock", {"do": "fault", "faults": [fault_to_json(fault) for fault in faults]})
 
+    def machine(self, node: str, state: str) -> None:
+        """
+        Brings a node's machine into a state, and returns when it is in it: ``off`` (without power: silence, then nothing of it runs),
+        ``frozen`` (nothing of it goes on, and all of it later), ``cut`` (it runs, but nothing goes to or comes from it), ``on``. The
+        cluster is not told. SandboxError: no such node or state, or the machine is in another state than ``on``.
+        """
+        self._control({"do": "machine", "node": node, "state": state})
+
+    def machines(self) -> Mapping[str, str]:
+        """Each node's state."""
+        found: dict[str, str] = self._control({"do": "machines"})["machines"]
+        return found
+
     def lateness(self) -> dict[str, dict[str, float]]:
         """How late the loops of the sandbox's servers ran in the last ten seconds, in milliseconds."""
         request = {"do": "lateness"}
@@ -215,7 +228,7 @@ def running() -> tuple[Path, ...]:
 def status(directory: Path) -> dict[str, Any]:
     """Leases, processes and facts of a running sandbox."""
     with join(directory) as sandbox:
-        told = sandbox._lease.ask({"do": "status"})
+        told = {"machines": dict(sandbox.machines()), **sandbox._lease.ask({"do": "status"})}
     facts = {name: value for name, value in _facts(directory).items() if name != "token"} if directory.exists() else {}
     return {**facts, **told, "directory": str(directory)}
 

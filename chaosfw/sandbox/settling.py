@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from chaosfw.sandbox.client.verbs import Object
 from chaosfw.sandbox.objects.selectors import of_object
+
+_ZONE: Final = "topology.kubernetes.io/zone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,17 +34,25 @@ def unsettled(cluster: Cluster) -> list[str]:
 
 
 def misplaced(cluster: Cluster) -> Object | None:
-    """A pod of a deployment whose zone has too many of it while another has too few; nothing when all are spread."""
+    """
+    A pod of a deployment whose zone has too many of it while another has too few; nothing when all are spread. A deployment that says how
+    it is spread, and not by zones, stands where the scheduler puts it.
+    """
     zone_of = _open_zones(cluster.nodes)
     zones = set(zone_of.values())
     for deployment in cluster.deployments:
-        if len(zones) < 2 or (deployment["spec"].get("replicas") or 0) < len(zones):
+        if len(zones) < 2 or (deployment["spec"].get("replicas") or 0) < len(zones) or not _by_zones(deployment):
             continue
         by_zone = _by_zone(_pods_of(deployment, cluster.pods), zone_of, zones)
         fullest = max(by_zone.values(), key=len)
         if fullest and len(fullest) - min(map(len, by_zone.values())) > 1:
             return max(fullest, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
     return None
+
+
+def _by_zones(deployment: Object) -> bool:
+    declared = deployment["spec"]["template"]["spec"].get("topologySpreadConstraints") or ()
+    return not declared or any(one["topologyKey"] == _ZONE for one in declared)
 
 
 def _unavailable(deployment: Object) -> str:
@@ -94,7 +105,7 @@ def _by_zone(pods: Iterable[Object], zone_of: Mapping[str, str], zones: Iterable
 def _open_zones(nodes: Iterable[Object]) -> dict[str, str]:
     """The zone of each node that takes pods."""
     return {
-        node["metadata"]["name"]: node["metadata"]["labels"]["topology.kubernetes.io/zone"]
+        node["metadata"]["name"]: node["metadata"]["labels"][_ZONE]
         for node in nodes
         if not node["spec"].get("unschedulable")
         and any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions") or ())

@@ -17,6 +17,8 @@ EMBEDDED: Final = "embedded"
 KUBERNETES: Final = "kubernetes"
 CONTROL_PLANES: Final = (EMBEDDED, KUBERNETES)
 """Ours, in Python; and the one that Kubernetes ships."""
+MACHINE_STATES: Final = ("on", "off", "frozen", "cut")
+"""Of what a node runs on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,15 +21,17 @@ from chaosfw.sandbox.objects.names import random_suffix
 
 ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 NODE_PORTS = range(30000, 32768)
-TOLERATION_SECONDS = 300
 _NODE_TROUBLE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
 class Admission:
-    """One method a kind; kinds without one pass."""
+    """
+    One method a kind; kinds without one pass. ``toleration_seconds``: how long a pod that does not say stays on a node that is lost
+    (kube-apiserver's --default-not-ready-toleration-seconds and --default-unreachable-toleration-seconds).
+    """
 
-    def __init__(self, store: Store, *, service_cidr: str) -> None:
-        self._store = store
+    def __init__(self, store: Store, *, service_cidr: str, toleration_seconds: int = 300) -> None:
+        self._store, self._toleration_seconds = store, toleration_seconds
         self._network = ipaddress.ip_network(service_cidr)
         self._create: dict[str, Callable[[Object], None]] = {"pods": self._pod, "services": self._service}
         self._update: dict[str, Callable[[Object, Object], None]] = {"services": self._changed_service, "pods": self._changed_pod}
@@ -68,7 +70,7 @@ class Admission:
         tolerations = spec.setdefault("tolerations", [])
         for key in _NODE_TROUBLE:
             if not any(_tolerates(toleration, key) for toleration in tolerations):
-                tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": TOLERATION_SECONDS})
+                tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": self._toleration_seconds})
 
     def _account(self, pod: Object) -> None:
         spec, namespace = pod["spec"], pod["metadata"]["namespace"]

@@ -53,12 +53,19 @@ class ApiServer:
     """One embedded API server. ``tokens`` maps bearer tokens to user names; ``pod_door`` answers for what runs in pods."""
 
     def __init__(
-        self, *, ssl_context: ssl.SSLContext, tokens: Mapping[str, str], pod_door: PodDoor, service_cidr: str = "10.96.0.0/16"
+        self,
+        *,
+        ssl_context: ssl.SSLContext,
+        tokens: Mapping[str, str],
+        pod_door: PodDoor,
+        service_cidr: str = "10.96.0.0/16",
+        toleration_seconds: int = 300,
     ) -> None:
         self._ssl, self._tokens, self._door = ssl_context, dict(tokens), pod_door
         self._store = Store()
         self._registry = Registry()
-        self._verbs = Verbs(self._store, self._registry, Admission(self._store, service_cidr=service_cidr))
+        admission = Admission(self._store, service_cidr=service_cidr, toleration_seconds=toleration_seconds)
+        self._verbs = Verbs(self._store, self._registry, admission)
         self._documents = Documents(self._registry)
         self._runner: web.ServerRunner | None = None
         self._address = ""

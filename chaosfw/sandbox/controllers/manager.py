@@ -14,9 +14,11 @@ from chaosfw.sandbox.controllers.endpoints import Endpoints
 from chaosfw.sandbox.controllers.evictions import TaintEvictions
 from chaosfw.sandbox.controllers.garbage import Garbage
 from chaosfw.sandbox.controllers.namespaces import Namespaces
+from chaosfw.sandbox.controllers.nodes import LEASES, Nodes
 from chaosfw.sandbox.controllers.orphans import QUARANTINE, Orphans
 from chaosfw.sandbox.controllers.recorder import Recorder
 from chaosfw.sandbox.controllers.replicas import ReplicaSets
+from chaosfw.sandbox.profiles import Profile
 
 OWNED = (
     "pods",
@@ -38,17 +40,19 @@ OWNED = (
 )
 """Resources whose owners are minded."""
 
-OTHERS = ("namespaces", "nodes")
+OTHERS = ("namespaces", "nodes", LEASES)
 
 
 class Controllers:
     """``start`` returns when all caches are filled and all loops run; ``root_ca`` is what pods find in kube-root-ca.crt."""
 
-    def __init__(self, client: Client, *, root_ca: str = "", quarantine: float = QUARANTINE) -> None:
+    def __init__(self, client: Client, *, profile: Profile, root_ca: str = "", quarantine: float = QUARANTINE) -> None:
         self._caches = Caches(client, (*OWNED, *OTHERS))
         self._sets_recorder = Recorder(client, "replicaset-controller")
         self._deployments_recorder = Recorder(client, "deployment-controller")
         self._taints_recorder = Recorder(client, "taint-eviction-controller")
+        self._nodes_recorder = Recorder(client, "node-controller")
+        self._nodes = Nodes(self._caches, self._nodes_recorder, profile=profile)
         self._controllers = (
             Namespaces(self._caches, root_ca=root_ca),
             Deployments(self._caches, self._deployments_recorder),
@@ -56,6 +60,7 @@ class Controllers:
             Endpoints(self._caches),
             Disruption(self._caches),
             Garbage(self._caches, OWNED),
+            self._nodes,
             TaintEvictions(self._caches, self._taints_recorder),
             Orphans(self._caches, quarantine=quarantine),
         )
@@ -65,9 +70,11 @@ class Controllers:
         for controller in self._controllers:
             controller.listen()
             controller.loop.start()
+        self._nodes.start()
 
     async def stop(self) -> None:
+        await self._nodes.stop()
         await asyncio.gather(*(controller.loop.stop() for controller in self._controllers))
-        recorders = (self._sets_recorder, self._deployments_recorder, self._taints_recorder)
+        recorders = (self._sets_recorder, self._deployments_recorder, self._taints_recorder, self._nodes_recorder)
         await asyncio.gather(*(recorder.stop() for recorder in recorders))
         await self._caches.stop()

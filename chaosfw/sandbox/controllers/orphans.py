@@ -1,5 +1,6 @@
 """
-The garbage collector of pods, as far as nodes are concerned: pods of a node that is not there any more are ended and removed.
+The garbage collector of pods, as far as nodes are concerned: pods of a node that is not there any more are ended and removed, and those
+that are ending on a lost node of which somebody says by a taint that it is out of service.
 
 The real one looks at all nodes every 20 s and leaves a missing one 40 s to come back; this one waits the 40 s from when it is missed.
 Neither is a setting of a real controller manager, so no profile changes it.
@@ -15,6 +16,9 @@ from chaosfw.timing import SYSTEM, Clock, seconds
 
 QUARANTINE = 40.0
 """Seconds that a node has to come back: ``quarantineTime`` of Kubernetes' pkg/controller/podgc/gc_controller.go."""
+PERIOD = 20.0
+"""Seconds between two looks: ``gcCheckPeriod`` there."""
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 _ENDED = ("Succeeded", "Failed")
 
 
@@ -35,6 +39,8 @@ class Orphans:
     def _on_node(self, old: Object | None, new: Object | None) -> None:
         if new is not None:
             self._missed.pop(new["metadata"]["name"], None)
+            if _out_of_service(new):
+                self.loop.later(("", new["metadata"]["name"]), PERIOD)
         elif old is not None:
             self._miss(old["metadata"]["name"])
 
@@ -50,7 +56,8 @@ class Orphans:
     async def reconcile(self, key: Key) -> None:
         _, name = key
         if (since := self._missed.get(name)) is None:
-            return  # it is back
+            await self._give_up(name)
+            return
         left = self._quarantine - seconds(self._clock.monotonic_ns() - since)
         if left > 0:
             self.loop.later(key, left)
@@ -59,7 +66,17 @@ class Orphans:
             return
         for pod in self._caches["pods"].all():
             if pod["spec"].get("nodeName") == name:
-                await self._end(pod)
+                await self._end(pod, why="PodGC: node no longer exists")
+
+    async def _give_up(self, name: str) -> None:
+        """What is ending on a node that is out of service will never be told to be gone by its kubelet."""
+        node = self._caches["nodes"].get("", name)
+        if node is None or not _out_of_service(node):
+            return
+        for pod in self._caches["pods"].all():
+            if pod["spec"].get("nodeName") == name and objects.is_going(pod):
+                await self._end(pod, why="")
+        self.loop.later(("", name), PERIOD)
 
     async def _is_back(self, name: str) -> bool:
         """Asked of the server itself: a cache may be late."""
@@ -71,7 +88,7 @@ class Orphans:
             raise
         return True
 
-    async def _end(self, pod: Object) -> None:
+    async def _end(self, pod: Object, *, why: str) -> None:
         metadata = pod["metadata"]
         name, namespace, uid = metadata["name"], metadata["namespace"], metadata["uid"]
         try:
@@ -80,12 +97,18 @@ class Orphans:
                     "type": "DisruptionTarget",
                     "status": "True",
                     "reason": "DeletionByPodGC",
-                    "message": "PodGC: node no longer exists",
+                    "message": why,
                     "lastTransitionTime": objects.now(),
                 }
-                body = {"metadata": {"uid": uid}, "status": {"phase": "Failed", "conditions": [condition]}}
+                body = {"metadata": {"uid": uid}, "status": {"phase": "Failed", "conditions": [condition] if why else []}}
                 await self._client.patch("pods", name, body, namespace=namespace, subresource="status", style="strategic")
             await self._client.delete("pods", name, namespace=namespace, uid=uid, grace=0)
         except ApiError as error:
             if error.code not in (404, 409):
                 raise
+
+
+def _out_of_service(node: Object) -> bool:
+    """Lost, and known to be: its pods' volumes may be given to others (KEP-2268)."""
+    tainted = any(taint["key"] == OUT_OF_SERVICE for taint in node["spec"].get("taints") or ())
+    return tainted and (objects.condition(node, "Ready") or {}).get("status") != "True"

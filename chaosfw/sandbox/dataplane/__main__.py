@@ -38,7 +38,7 @@ async def _run(path: Path, *, keeper: int, seed: int) -> None:
                 await proxy.route(map(route_from_json, request["routes"]))
                 return {}
             case "fault":
-                await proxy.fault(map(fault_from_json, request["faults"]))
+                await proxy.fault(map(fault_from_json, request["faults"]), of=request.get("of", ""))
                 return {}
             case "exposure":
                 return {"pods": proxy.exposure.since(int(request["since_ns"])), "now_ns": SYSTEM.monotonic_ns()}

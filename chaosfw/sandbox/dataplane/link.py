@@ -29,13 +29,24 @@ class Link:
         self.client.peer, self.pod.peer = self.pod, self.client
         self.delay = 0.0
         self.stalled = False
+        self._lost = False
         self._on_end: Callable[[Link], None] | None = on_end
 
     def stall(self, stalled: bool) -> None:
         """Stops or restarts the bytes both ways; the kernel's windows do the rest."""
         self.stalled = stalled
+        if self._lost and not stalled:
+            self.reset()
+            return
         self.client.breathe()
         self.pod.breathe()
+
+    def unreachable(self) -> None:
+        """Nobody listens at the pod's end. The client hears of it by RST; behind a stall, when that is over."""
+        if self.stalled:
+            self._lost = True
+        else:
+            self.reset()
 
     def reset(self) -> None:
         """RST to both ends."""

@@ -32,6 +32,7 @@ class Proxy:
         self._servers: dict[HostPort, asyncio.Server] = {}
         self._holes: dict[HostPort, Hole] = {}
         self._faults: tuple[LinkFault, ...] = ()
+        self._faults_of: dict[str, tuple[LinkFault, ...]] = {}
         self._links: dict[Link, Carried] = {}
         self._connecting: set[asyncio.Task[None]] = set()
 
@@ -40,9 +41,10 @@ class Proxy:
         self._routes = {route.at: route for route in routes}
         await self._listen()
 
-    async def fault(self, faults: Iterable[LinkFault]) -> None:
-        """Makes the faults in force be ``faults``, on open connections too."""
-        self._faults = tuple(faults)
+    async def fault(self, faults: Iterable[LinkFault], *, of: str = "") -> None:
+        """Makes the faults that ``of`` has set be ``faults``, on open connections too. Those of others stay."""
+        self._faults_of[of] = tuple(faults)
+        self._faults = tuple(fault for some in self._faults_of.values() for fault in some)
         for link in list(self._links):
             self._afflict(link)
         await self._listen()
@@ -100,7 +102,7 @@ class Proxy:
             await asyncio.get_running_loop().create_connection(lambda: link.pod, link.backend.at.host, link.backend.at.port)
         except OSError:
             self.exposure.count("unreachable")
-            link.reset()
+            link.unreachable()
             return
         if link not in self._links:
             link.pod.reset()  # the client left while we were connecting

@@ -59,6 +59,7 @@ class Container:
         self._restarts = 0
         self._ready = False
         self._id = ""
+        self._identity = ""
         self._process: Process | None = None
         self._command: Command | None = None
         self._starting = asyncio.Lock()
@@ -109,8 +110,28 @@ class Container:
 
     # --- its life
 
+    def recall(self, before: Object, *, again: bool) -> None:
+        """
+        Before :meth:`live`: its last status, from before the machine went. What ran then has ended since, nobody knows how: exit code 255
+        and reason Unknown, as a container runtime says after a reboot. ``again``: it runs again, however it had ended.
+        """
+        self._restarts, self._last_state = before.get("restartCount", 0), before.get("lastState") or {}
+        self._id, state = before.get("containerID", ""), before.get("state") or {}
+        if "running" in state:
+            told = {"exitCode": 255, "reason": "Unknown", "finishedAt": self._now(), "containerID": self._id}
+            state = {"terminated": {**told, "startedAt": state["running"].get("startedAt")}}
+        if "terminated" not in state:
+            return
+        self._state = state
+        self._ready = self._init and self.exit_code == 0 and not again
+        if again or self._restarts_after(int(state["terminated"]["exitCode"])):
+            self._last_state, self._state = state, {"waiting": {"reason": "ContainerCreating"}}
+            self._restarts += 1
+
     async def live(self) -> None:
         """Until it has ended for good: by its restart policy, or because it was stopped."""
+        if self.ended:
+            return  # recalled, and not to run again
         while not self.stopping.is_set():
             process = await self._start()
             if process is None:
@@ -138,6 +159,16 @@ class Container:
         if grace <= 0 and self._process is not None:
             self._process.signal(signal.SIGKILL)
 
+    def signal(self, number: int) -> None:
+        """To all its processes, those beside its own too. SIGCONT spares what :meth:`pause` has stopped."""
+        if self._identity and not (number == signal.SIGCONT and self._paused is not None):
+            self._site.runtime.signal(self._identity, number)
+
+    def close(self) -> None:
+        """Forgets a stop that is under way."""
+        if self._killing is not None:
+            self._killing.cancel()
+
     def pause(self) -> bool:
         """
         SIGSTOP to its whole process group, as it runs now; False when nothing runs. Another incarnation, after its liveness probe has
@@ -158,6 +189,7 @@ class Container:
     async def _start(self) -> Process | None:
         """The running process; nothing when it was stopped before it could start."""
         while not self.stopping.is_set():
+            await self._site.awake.wait()
             async with self._starting:
                 if self.stopping.is_set():
                     return None
@@ -179,7 +211,7 @@ class Container:
         log = self._log_of(self._restarts)
         log.parent.mkdir(parents=True, exist_ok=True)
         identity = secrets.token_hex(32)
-        self._command = command
+        self._command, self._identity = command, identity
         process = await self._site.runtime.start(self._order(identity, command.argv, log=log))
         self._process = process
         self._id = f"chaosfw://{identity}"
@@ -249,7 +281,7 @@ class Container:
         def failed(text: str) -> None:
             self._recorder.pod(self._place.pod, "Warning", "Unhealthy", f"{word} probe failed: {text}", container=self.name)
 
-        probe = Probe(self.spec[field], target=target, starts_good=starts_good)
+        probe = Probe(self.spec[field], target=target, starts_good=starts_good, awake=self._site.awake)
         return asyncio.get_running_loop().create_task(probe.run(said=said, failed=failed))
 
     async def _end(self, process: Process, *, grace: float) -> None:
@@ -285,7 +317,7 @@ class Container:
         """Runs a command beside the container, with its environment; raises TimeoutError, and then the command is dead."""
         self._executed += 1
         log = self._log_of(self._restarts).with_suffix(f".exec{self._executed}")
-        process = await self._site.runtime.start(self._order(f"{self._id}/{self._executed}", command, log=log))
+        process = await self._site.runtime.start(self._order(f"{self._identity}/{self._executed}", command, log=log))
         try:
             ended = await asyncio.wait_for(process.wait(), timeout)
             return ended.code, _text_of(log)
@@ -296,7 +328,7 @@ class Container:
     async def attach(self, wanted: Wanted) -> Execution:
         """Runs a command beside the container with its environment, and its streams in somebody's hands. SandboxError: not started."""
         self._executed += 1
-        order = self._order(f"{self._id}/{self._executed}", wanted.command, log=Path(os.devnull))
+        order = self._order(f"{self._identity}/{self._executed}", wanted.command, log=Path(os.devnull))
         return await execute(self._site.runtime, order, wanted=wanted, directory=self._place.logs)
 
     def _exited(self, process: Process, ended: Ended) -> float:

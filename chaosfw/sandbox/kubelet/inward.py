@@ -8,13 +8,18 @@ Asked by the embedded API server for all nodes, and by each node's own door for 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from typing import Final
 
 from chaosfw.errors import SandboxError
 from chaosfw.sandbox.client.verbs import ApiError, Execution, Wanted
 from chaosfw.sandbox.kubelet.container import Container
 from chaosfw.sandbox.kubelet.kubelet import Kubelet
 from chaosfw.sandbox.kubelet.logs import logs
+from chaosfw.sandbox.kubelet.node import PORT
 from chaosfw.timing import SYSTEM, Clock
+
+DIAL_TIMEOUT: Final = 30.0
+"""Seconds after which an API server gives up to reach a kubelet."""
 
 
 class Inward:
@@ -24,7 +29,7 @@ class Inward:
         self._kubelets = kubelets
         self._clock = clock
 
-    def logs(
+    async def logs(
         self,
         namespace: str,
         pod: str,
@@ -36,8 +41,9 @@ class Inward:
         since_seconds: float | None = None,
         timestamps: bool = False,
     ) -> AsyncIterator[bytes]:
-        """Whole lines. Raises ApiError, with the first of them, when the container is unknown or has not run."""
-        return logs(
+        """Whole lines. Raises ApiError, with the first, when the container is unknown or has not run, or its node does not answer."""
+        await self._reach(namespace, pod)
+        async for line in logs(
             lambda: self._find(namespace, pod, container),
             pod=pod,
             clock=self._clock,
@@ -46,10 +52,12 @@ class Inward:
             tail=tail,
             since_seconds=since_seconds,
             timestamps=timestamps,
-        )
+        ):
+            yield line
 
     async def execute(self, namespace: str, pod: str, container: str, *, wanted: Wanted) -> Execution:
         """Raises ApiError when the container does not run, or the command is empty or can not be started."""
+        await self._reach(namespace, pod)
         found = self._find(namespace, pod, container)
         if not found.running:
             raise ApiError(500, "InternalError", f'container not found ("{container}")')
@@ -57,6 +65,11 @@ class Inward:
             return await found.attach(wanted)
         except SandboxError as trouble:
             raise ApiError(500, "InternalError", trouble.message) from trouble
+
+    async def _reach(self, namespace: str, pod: str) -> None:
+        for kubelet in self._kubelets:
+            if kubelet.worker(namespace, pod) is not None and not await kubelet.reachable(within=DIAL_TIMEOUT):
+                raise ApiError(500, "InternalError", f"dial tcp {kubelet.node.name}:{PORT}: i/o timeout")
 
     def _find(self, namespace: str, pod: str, container: str) -> Container:
         for kubelet in self._kubelets:

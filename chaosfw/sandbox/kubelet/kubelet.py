@@ -8,6 +8,7 @@ door only.
 from __future__ import annotations
 
 import asyncio
+import signal
 
 from chaosfw.errors import SandboxError
 from chaosfw.sandbox.addresses import MAX_PODS
@@ -26,11 +27,12 @@ class Kubelet:
         self._site = site
         self._recorder = Recorder(site.client, node=node.name, clock=site.clock)
         self._heartbeat = Heartbeat(node, site)
-        self._pods = Informer(site.client, "pods", fields=f"spec.nodeName={node.name}")
+        self._pods = self._informer()
         self._workers: dict[str, PodWorker] = {}
         self._slots: dict[str, int] = {}
         self._next_slot = 0
         self._tasks: list[asyncio.Task[None]] = []
+        self.line = site.client
 
     async def start(self) -> None:
         """Returns when the node is registered and its pods are being run."""
@@ -47,12 +49,55 @@ class Kubelet:
             task.cancel()
         await asyncio.gather(*self._tasks, *(worker.close() for worker in self._workers.values()), return_exceptions=True)
 
+    # --- the machine under it
+
+    async def power_off(self) -> None:
+        """Nothing of it runs any more, and nobody is told. What was on its disk stays."""
+        self.freeze()
+        await self.stop()
+        for worker in self._workers.values():
+            worker.signal(signal.SIGKILL)
+
+    async def boot(self) -> None:
+        """After :meth:`power_off`: the node reports again, and what the API still has for it is started again."""
+        self._workers.clear()
+        self._slots.clear()
+        self._pods = self._informer()
+        self._heartbeat.rebooted()
+        self.line.mend()
+        self._site.awake.set()
+        await self.start()
+
+    def freeze(self) -> None:
+        """As a virtual machine whose host has stopped it."""
+        self.line.cut()
+        self._site.awake.clear()
+        for worker in self._workers.values():
+            worker.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        for worker in self._workers.values():
+            worker.signal(signal.SIGCONT)
+        self._site.awake.set()
+        self.line.mend()
+
+    async def reachable(self, *, within: float) -> bool:
+        """Whether a call from outside arrives in that time, seconds."""
+        try:
+            await asyncio.wait_for(self.line.wait(), within)
+        except TimeoutError:
+            return False
+        return True
+
     def worker(self, namespace: str, name: str) -> PodWorker | None:
         """The pod of that name; the newest, while an older one of the same name is still ending."""
         for worker in reversed(self._workers.values()):
             if (worker.namespace, worker.name) == (namespace, name):
                 return worker
         return None
+
+    def _informer(self) -> Informer:
+        return Informer(self._site.client, "pods", fields=f"spec.nodeName={self.node.name}")
 
     def _hear(self, old: Object | None, new: Object | None) -> None:
         if old is not None and (new is None or new["metadata"]["uid"] != old["metadata"]["uid"]):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import platform
+import uuid
 from typing import Final
 
 from chaosfw.sandbox.client.verbs import ApiError, Client, Object
@@ -33,7 +34,7 @@ _HEALTHY: Final = (
 )
 
 
-def node_object(node: NodeName, *, address: str, pod_cidr: str, now: str) -> Object:
+def node_object(node: NodeName, *, address: str, pod_cidr: str, now: str, boots: int = 0) -> Object:
     arch = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     labels = {
         "kubernetes.io/hostname": node.name,
@@ -49,12 +50,14 @@ def node_object(node: NodeName, *, address: str, pod_cidr: str, now: str) -> Obj
         "kind": "Node",
         "metadata": {"name": node.name, "labels": labels, "annotations": {"node.alpha.kubernetes.io/ttl": "0"}},
         "spec": {"podCIDR": pod_cidr, "podCIDRs": [pod_cidr], "providerID": f"chaosfw://{node.zone}/{node.name}"},
-        "status": node_status(node, address=address, now=now, arch=arch),
+        "status": node_status(node, address=address, now=now, arch=arch, boots=boots),
     }
 
 
-def node_status(node: NodeName, *, address: str, now: str, arch: str) -> Object:
+def node_status(node: NodeName, *, address: str, now: str, arch: str, boots: int) -> Object:
+    """``boots``: how often the machine came up again since the sandbox was started."""
     identity = hashlib.sha256(node.name.encode()).hexdigest()[:32]
+    boot = boot_id() or identity
     return {
         "capacity": dict(_CAPACITY),
         "allocatable": dict(_CAPACITY),
@@ -69,7 +72,7 @@ def node_status(node: NodeName, *, address: str, now: str, arch: str) -> Object:
         "nodeInfo": {
             "machineID": identity,
             "systemUUID": identity,
-            "bootID": boot_id() or identity,
+            "bootID": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{boot} {node.name} {boots}")) if boots else boot,
             "kernelVersion": platform.release(),
             "osImage": platform.platform(terse=True),
             "containerRuntimeVersion": "chaosfw://1.0.0",
@@ -88,17 +91,25 @@ class Heartbeat:
         self._node = node
         self._site = site
         self._client: Client = site.client
+        self._boots = 0
+
+    def rebooted(self) -> None:
+        """The machine came up again: from the next report on it has another boot id."""
+        self._boots += 1
+
+    @property
+    def boot(self) -> str:
+        return str(self._object()["status"]["nodeInfo"]["bootID"])
 
     async def register(self) -> None:
         """A node that is there already, as after a restart, gets its status anew."""
-        site, node = self._site, self._node
-        body = node_object(node, address=site.network.node(node.index), pod_cidr=site.network.pod_cidr(node.index), now=self._now())
+        body = self._object()
         try:
             await self._client.create("nodes", body)
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
-        await self._client.patch("nodes", node.name, {"status": body["status"]}, subresource="status", style="strategic")
+        await self._client.patch("nodes", self._node.name, {"status": body["status"]}, subresource="status", style="strategic")
         await self._take_lease()
 
     async def run(self) -> None:
@@ -112,17 +123,22 @@ class Heartbeat:
                 continue
 
     async def _report_again(self) -> None:
-        """Its status, where somebody else has made the node object anew: a kubelet registers only when it starts."""
+        """Its status, where it is not there, because somebody has made the node object anew, or where somebody says that we are lost."""
         try:
             found = await self._client.get("nodes", self._node.name)
         except ApiError as error:
             if error.code == 404:
                 return
             raise
-        if not any(one["type"] == "Ready" for one in (found.get("status") or {}).get("conditions") or ()):
-            site, node = self._site, self._node
-            body = node_object(node, address=site.network.node(node.index), pod_cidr=site.network.pod_cidr(node.index), now=self._now())
-            await self._client.patch("nodes", node.name, {"status": body["status"]}, subresource="status", style="strategic")
+        conditions = (found.get("status") or {}).get("conditions") or ()
+        if not any(one["type"] == "Ready" and one["status"] == "True" for one in conditions):
+            status = self._object()["status"]
+            await self._client.patch("nodes", self._node.name, {"status": status}, subresource="status", style="strategic")
+
+    def _object(self) -> Object:
+        site, node = self._site, self._node
+        address, cidr = site.network.node(node.index), site.network.pod_cidr(node.index)
+        return node_object(node, address=address, pod_cidr=cidr, now=self._now(), boots=self._boots)
 
     async def _take_lease(self) -> None:
         lease = {

@@ -57,7 +57,8 @@ class PodWorker:
             mounts=self._volumes.mounts,
         )
         spec = pod["spec"]
-        self._policy: str = spec.get("restartPolicy") or "Always"
+        going = bool(pod["metadata"].get("deletionTimestamp"))
+        self._policy: str = "Never" if going else spec.get("restartPolicy") or "Always"
         self._init = [self._container(c, init=True) for c in spec.get("initContainers") or ()]
         self._main = [self._container(c, init=False) for c in spec["containers"]]
         self._sidecars: set[asyncio.Task[None]] = set()
@@ -71,7 +72,7 @@ class PodWorker:
         self._stopping = asyncio.Event()
         self._dirty = asyncio.Event()
         self._sent: Object = {}
-        self._started_at = stamp(site.clock.wall_ns())
+        self._started_at = (pod.get("status") or {}).get("startTime") or stamp(site.clock.wall_ns())
         loop = asyncio.get_running_loop()
         self._running = loop.create_task(self._run(), name=f"pod {self.namespace}/{self.name}")
         self._running.add_done_callback(_report_failure)
@@ -108,6 +109,11 @@ class PodWorker:
         self._paused = wanted and any(stopped)
         self._dirty.set()
 
+    def signal(self, number: int) -> None:
+        """To everything of it that runs. What is paused stays so, whatever is thawed around it."""
+        for container in self._containers():
+            container.signal(number)
+
     def vanish(self) -> None:
         """The API has forgotten it: kill it at once and send nothing more."""
         self._deleted = True
@@ -116,6 +122,8 @@ class PodWorker:
     async def close(self) -> None:
         """For the end of the kubelet: the tasks end, the processes are the runtime's to kill."""
         tasks = [task for task in (self._running, self._reporting, self._ending, *self._sidecars) if task is not None]
+        for container in self._containers():
+            container.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -242,7 +250,8 @@ class PodWorker:
         status = self.status()
         if status == self._sent or (self._sent.get("phase") in TERMINAL and status["phase"] not in TERMINAL):
             return
-        body = {"metadata": {"uid": self.uid}, "status": status}
+        told = {**status, "podIPs": [*status.get("podIPs", ()), *self._given_up()]}
+        body = {"metadata": {"uid": self.uid}, "status": told}
         try:
             await self._site.client.patch("pods", self.name, body, namespace=self.namespace, subresource="status", style="strategic")
         except ApiError as error:
@@ -250,6 +259,11 @@ class PodWorker:
                 raise
             self._deleted = True  # it is gone, or another pod has its name
         self._sent = status
+
+    def _given_up(self) -> list[Object]:
+        """The address it had before its machine went, for a strategic patch to delete: a pod has one at a time."""
+        known = (self.pod.get("status") or {}).get("podIPs") or ()
+        return [{"ip": one["ip"], "$patch": "delete"} for one in known if one["ip"] != self.address.recorded.host]
 
     def status(self) -> Object:
         conditions = self._sent.get("conditions") or self.pod.get("status", {}).get("conditions") or []
@@ -272,9 +286,14 @@ class PodWorker:
 
     def _container(self, spec: Object, *, init: bool) -> Container:
         policy = self._policy if not init else spec.get("restartPolicy") or ("Never" if self._policy == "Never" else "OnFailure")
-        return Container(
+        container = Container(
             spec, place=self._place, site=self._site, recorder=self._recorder, changed=self._dirty_set, policy=policy, init=init
         )
+        statuses = (self.pod.get("status") or {}).get("initContainerStatuses" if init else "containerStatuses") or ()
+        before = next((one for one in statuses if one["name"] == spec["name"]), None)
+        if before is not None:
+            container.recall(before, again=init and self._policy != "Never")
+        return container
 
     def _dirty_set(self) -> None:
         self._dirty.set()

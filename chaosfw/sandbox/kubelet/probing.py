@@ -45,9 +45,10 @@ class Target:
 class Probe:
     """One probe of one running container."""
 
-    def __init__(self, spec: Object, *, target: Target, starts_good: bool | None) -> None:
+    def __init__(self, spec: Object, *, target: Target, starts_good: bool | None, awake: asyncio.Event) -> None:
         self._spec = spec
         self._target = target
+        self._awake = awake
         self._verdict = starts_good
         self._streak = 0
         self._last: bool | None = None
@@ -58,7 +59,10 @@ class Probe:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
+            await self._awake.wait()
             answer = await ask(self._spec, self._target)
+            if not self._awake.is_set():
+                continue  # the machine froze while it was asked: that says nothing of the container
             if not answer.good:
                 failed(answer.text)
             if (verdict := self._weigh(answer)) is not None:

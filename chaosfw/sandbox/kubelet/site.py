@@ -1,18 +1,20 @@
 """
 What a kubelet works with: the doors to the API server and the runtime, addresses, directories, settings. The kubelets of a sandbox share
-all of it but the client, where each has an identity of its own.
+all of it but the line to the API server, where each has an identity of its own, and its being awake.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from chaosfw.sandbox.addresses import HostPort, Network
-from chaosfw.sandbox.client.verbs import Client, Object
+from chaosfw.sandbox.client.verbs import Object
 from chaosfw.sandbox.kubelet.images import Images
+from chaosfw.sandbox.kubelet.line import Line
 from chaosfw.sandbox.profiles import Profile
 from chaosfw.sandbox.runtime.door import RuntimeDoor
 from chaosfw.timing import SYSTEM, Clock
@@ -38,7 +40,7 @@ class Tokens(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    client: Client
+    client: Line
     runtime: RuntimeDoor
     fronts: Fronts
     network: Network
@@ -51,6 +53,8 @@ class Site:
     server: HostPort
     """The API server's real address."""
     tokens: Tokens
+    awake: asyncio.Event
+    """Cleared while the machine is frozen: nothing is probed or started then."""
     clock: Clock = SYSTEM
 
 

@@ -73,6 +73,12 @@ class RuntimeDoor:
         if not self._writer.is_closing():
             self._writer.write(pack(message))
 
+    def signal(self, identity: str, number: int) -> None:
+        """To the process that was started by that id, and to those whose ids are below it (``id/…``)."""
+        for id, process in self._processes.items():
+            if id == identity or id.startswith(f"{identity}/"):
+                process.signal(number)
+
     def pids(self) -> tuple[int, ...]:
         return tuple(process.pid for process in self._processes.values() if process.pid)
 

@@ -118,7 +118,7 @@ async def plane(
     server = ApiServer(ssl_context=context, tokens={TOKEN: "tester"}, pod_door=EchoDoor())
     port = await server.start("127.0.0.1")
     client = server.client()
-    parts: list[Any] = [Controllers(client, quarantine=quarantine), Scheduler(client)] if controllers else []
+    parts: list[Any] = [Controllers(client, profile=profile("default"), quarantine=quarantine), Scheduler(client)] if controllers else []
     try:
         async with served(f"https://127.0.0.1:{port}", client, parts, nodes=nodes, hold=hold, kubelet=kubelet) as running:
             running.server = server

@@ -49,7 +49,7 @@ def _nobody(port: int | str) -> HostPort:
     ],
 )
 def test_thresholds_count_answers_in_a_row(spec: dict[str, int], starts: bool | None, answers: str, verdicts: dict[int, bool]) -> None:
-    probe = Probe(spec, target=Target(at=_nobody, execute=_never), starts_good=starts)
+    probe = Probe(spec, target=Target(at=_nobody, execute=_never), starts_good=starts, awake=asyncio.Event())
 
     weighed = [probe._weigh(Answer(answer == "+")) for answer in answers]
 
