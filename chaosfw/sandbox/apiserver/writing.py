@@ -110,13 +110,13 @@ def prepare_change(row: Kind, draft: Draft, old: Object, *, admission: Admission
     """A changed object: through the status door only the status changes, through the main one everything else."""
     obj = draft.obj
     if status:
-        obj = {**old, "status": obj.get("status") or {}}
+        obj = {**old, "metadata": _metadata_with_status(row, obj, old), "status": obj.get("status") or {}}
         row.defaults(obj)
+        if causes := _check_metadata(row, obj["metadata"]):
+            raise errors.invalid(row, obj["metadata"]["name"], causes)
         return _ordered(obj)
     metadata = obj["metadata"]
-    for name in (*_SERVER_ONLY, *_KEPT):
-        metadata.pop(name, None)
-    metadata.update({name: old["metadata"][name] for name in _KEPT if name in old["metadata"]})
+    _keep(metadata, old, (*_SERVER_ONLY, *_KEPT))
     if row.has_status:
         obj.pop("status", None)
         if "status" in old:
@@ -126,7 +126,7 @@ def prepare_change(row: Kind, draft: Draft, old: Object, *, admission: Admission
     row.defaults(obj)
     admission.update(row, obj, old)
     _check(row, obj, old)
-    if row.has_generation and _substance(obj) != _substance(old):
+    if row.has_generation and _substance(row, obj) != _substance(row, old):
         metadata["generation"] = old["metadata"].get("generation", 0) + 1
     return _ordered(obj)
 
@@ -141,8 +141,26 @@ def _unversioned(obj: Object) -> Object:
     return {**obj, "metadata": metadata}
 
 
-def _substance(obj: Object) -> Object:
-    return {key: value for key, value in obj.items() if key not in ("metadata", "status", "apiVersion", "kind")}
+def _substance(row: Kind, obj: Object) -> Object:
+    """What a generation counts."""
+    found = {key: value for key, value in obj.items() if key not in ("metadata", "status", "apiVersion", "kind")}
+    return {**found, "annotations": obj["metadata"].get("annotations")} if row.annotations_are_spec else found
+
+
+def _keep(metadata: Object, old: Object, names: tuple[str, ...]) -> None:
+    """Of these fields nothing is the client's to say."""
+    for name in names:
+        metadata.pop(name, None)
+        if name in old["metadata"] and name not in ("resourceVersion", "selfLink", "managedFields"):
+            metadata[name] = old["metadata"][name]
+
+
+def _metadata_with_status(row: Kind, obj: Object, old: Object) -> Object:
+    if row.custom or row.resource == "customresourcedefinitions.apiextensions.k8s.io":
+        return dict(old["metadata"])
+    metadata = dict(obj["metadata"])
+    _keep(metadata, old, (*_SERVER_ONLY, *_KEPT, *row.status_keeps))
+    return metadata
 
 
 def _ordered(obj: Object) -> Object:

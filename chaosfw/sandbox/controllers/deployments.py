@@ -22,9 +22,10 @@ from chaosfw.sandbox.objects.names import hashed
 RESOURCE, SETS = "deployments.apps", "replicasets.apps"
 HASH = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
+HISTORY = "deployment.kubernetes.io/revision-history"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 MOST = "deployment.kubernetes.io/max-replicas"
-_NOT_COPIED = ("kubectl.kubernetes.io/last-applied-configuration", REVISION, DESIRED, MOST, "deprecated.deployment.rollback.to")
+_NOT_COPIED = ("kubectl.kubernetes.io/last-applied-configuration", REVISION, HISTORY, DESIRED, MOST, "deprecated.deployment.rollback.to")
 
 
 class Deployments:
@@ -110,16 +111,19 @@ class Deployments:
             if current is None:
                 return deployment, None, False
         elif revision_of(current) <= newest:
-            current = await self._annotate(SETS, current, {REVISION: str(newest + 1)})
+            annotations = current["metadata"].get("annotations") or {}
+            past = ",".join(filter(None, (annotations.get(HISTORY, ""), str(revision_of(current)))))
+            current = await self._annotate(SETS, current, {REVISION: str(newest + 1), HISTORY: past})
         revision = str(revision_of(current))
         if (deployment["metadata"].get("annotations") or {}).get(REVISION) != revision:
-            deployment = await self._annotate(RESOURCE, deployment, {REVISION: revision})
+            deployment = await self._annotate(RESOURCE, deployment, {REVISION: revision}, subresource="status")
         return deployment, current, created
 
-    async def _annotate(self, resource: str, obj: Object, annotations: dict[str, str]) -> Object:
+    async def _annotate(self, resource: str, obj: Object, annotations: dict[str, str], *, subresource: str = "") -> Object:
+        """A Deployment's go through its status: otherwise they would count as a new generation."""
         metadata = obj["metadata"]
         change = {"metadata": {"annotations": annotations}}
-        written = await self._client.patch(resource, metadata["name"], change, namespace=metadata["namespace"])
+        written = await self._client.patch(resource, metadata["name"], change, namespace=metadata["namespace"], subresource=subresource)
         await self._caches[resource].seen(written["metadata"]["resourceVersion"])
         return written
 
@@ -192,7 +196,7 @@ class Deployments:
         before = one["spec"].get("replicas", 0)
         notes = _notes(deployment)
         annotations = one["metadata"].get("annotations") or {}
-        if before == replicas and all(annotations.get(name) == value for name, value in notes.items()):
+        if before == replicas and (not replicas or all(annotations.get(name) == value for name, value in notes.items())):
             return
         metadata = one["metadata"]
         change = {"metadata": {"annotations": notes}, "spec": {"replicas": replicas}}
@@ -307,7 +311,7 @@ def revision_of(obj: Object) -> int:
 
 
 def counts(deployment: Object, sets: list[Object], current: Object | None) -> Object:
-    """The numbers of the status; nothing that is zero."""
+    """The numbers of the status; nothing that is zero, but of those that are ending."""
     total = sum((one.get("status") or {}).get("replicas", 0) for one in sets)
     available = sum((one.get("status") or {}).get("availableReplicas", 0) for one in sets)
     wanted = sum(one["spec"].get("replicas", 0) for one in sets)
@@ -318,10 +322,10 @@ def counts(deployment: Object, sets: list[Object], current: Object | None) -> Ob
         "readyReplicas": sum((one.get("status") or {}).get("readyReplicas", 0) for one in sets),
         "availableReplicas": available,
         "unavailableReplicas": max(0, wanted - available),
-        "terminatingReplicas": sum((one.get("status") or {}).get("terminatingReplicas", 0) for one in sets),
         "collisionCount": (deployment.get("status") or {}).get("collisionCount", 0),
     }
-    return objects.without_zeros(numbers)
+    going = sum((one.get("status") or {}).get("terminatingReplicas", 0) for one in sets)
+    return {**objects.without_zeros(numbers), "terminatingReplicas": going}
 
 
 def is_complete(deployment: Object, sets: list[Object], current: Object) -> bool:

@@ -158,10 +158,10 @@ class ReplicaSets:
             "fullyLabeledReplicas": len(labelled),
             "readyReplicas": len(ready),
             "availableReplicas": self._available(owner, ready),
-            "terminatingReplicas": sum(objects.is_going(pod) for pod in pods),
             "observedGeneration": owner["metadata"].get("generation", 0),
         }
-        return {"replicas": len(active), **objects.without_zeros(counts)}
+        going = sum(objects.is_going(pod) for pod in pods)
+        return {"replicas": len(active), "terminatingReplicas": going, **objects.without_zeros(counts)}
 
     def _available(self, owner: Object, ready: list[Object]) -> int:
         settle = owner["spec"].get("minReadySeconds", 0)

@@ -100,8 +100,8 @@ def _default_slice(obj: Object) -> None:
     for port in obj.get("ports") or ():
         port.setdefault("name", "")
         port.setdefault("protocol", "TCP")
-    if obj.get("endpoints") is None:
-        obj["endpoints"] = []
+    for field in ("endpoints", "ports"):
+        obj.setdefault(field, None)
 
 
 def _check_slice(new: Object, old: Object | None) -> list[Cause]:

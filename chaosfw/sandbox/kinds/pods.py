@@ -322,6 +322,7 @@ POD = Kind(
         "status.nominatedNodeName": "status.nominatedNodeName",
     },
     has_generation=True,
+    status_keeps=("ownerReferences",),
     subresources=(
         Subresource("binding", "Binding", ("create",), "", "v1"),
         Subresource("eviction", "Eviction", ("create",), "policy", "v1"),

@@ -124,6 +124,10 @@ class Kind:
     has_status: bool = True
     keeps_status_on_create: bool = False
     has_generation: bool = False
+    annotations_are_spec: bool = False
+    """A change of annotations is a new generation, too."""
+    status_keeps: tuple[str, ...] = ()
+    """What of the metadata can not be changed through the status; of custom resources nothing can."""
     subresources: tuple[Subresource, ...] = ()
     defaults: Callable[[Object], None] = _nothing
     born: Callable[[Object], None] = _nothing

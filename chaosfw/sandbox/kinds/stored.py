@@ -4,8 +4,10 @@ Rows of kinds without behaviour: stored, defaulted, shown.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from chaosfw.sandbox.client.verbs import Object
-from chaosfw.sandbox.kinds.row import AGE, NAME, Column, Kind, items, read, text
+from chaosfw.sandbox.kinds.row import AGE, NAME, SCALE, Column, Kind, items, read, text
 
 _RBAC = "rbac.authorization.k8s.io"
 _CREATED = Column("Created At", text("metadata.creationTimestamp"))
@@ -63,6 +65,11 @@ def _scaled(obj: Object, now: float) -> str:
 def _modes(obj: Object, now: float) -> str:
     words = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
     return ",".join(words.get(mode, mode) for mode in items(obj, "spec.accessModes"))  # type: ignore[call-overload]  # strings here
+
+
+def _controller(obj: Object, now: float) -> str:
+    owner = next((one for one in items(obj, "metadata.ownerReferences") if one.get("controller")), None)
+    return f"{owner['kind'].lower()}.{owner['apiVersion'].partition('/')[0]}/{owner['name']}" if owner else "<none>"
 
 
 def _claim(obj: Object, now: float) -> str:
@@ -153,6 +160,81 @@ STORAGE = (
         immutable=("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"),
     ),
 )
+
+
+def _yes_or_no(path: str) -> Callable[[Object, float], str]:
+    return lambda obj, now: str(bool(read(obj, path))).lower()
+
+
+INTERNAL = (
+    Kind(
+        kind="ReplicationController",
+        plural="replicationcontrollers",
+        short=("rc",),
+        categories=("all",),
+        columns=(
+            NAME,
+            Column("Desired", text("spec.replicas", absent=0), type="integer"),
+            Column("Current", text("status.replicas", absent=0), type="integer"),
+            Column("Ready", text("status.readyReplicas", absent=0), type="integer"),
+            AGE,
+        ),
+        has_generation=True,
+        subresources=(SCALE,),
+    ),
+    Kind(
+        kind="ControllerRevision",
+        plural="controllerrevisions",
+        group="apps",
+        columns=(NAME, Column("Controller", _controller), Column("Revision", text("revision", absent=0), type="integer"), AGE),
+        has_status=False,
+        immutable=("data",),
+    ),
+    Kind(
+        kind="CSINode",
+        plural="csinodes",
+        group="storage.k8s.io",
+        namespaced=False,
+        columns=(NAME, Column("Drivers", lambda obj, now: len(list(items(obj, "spec.drivers"))), type="integer"), AGE),
+        has_status=False,
+    ),
+    Kind(
+        kind="CSIDriver",
+        plural="csidrivers",
+        group="storage.k8s.io",
+        namespaced=False,
+        columns=(
+            NAME,
+            Column("AttachRequired", _yes_or_no("spec.attachRequired"), type="boolean"),
+            Column("PodInfoOnMount", _yes_or_no("spec.podInfoOnMount"), type="boolean"),
+            Column("StorageCapacity", _yes_or_no("spec.storageCapacity")),
+            AGE,
+        ),
+        has_status=False,
+    ),
+    Kind(
+        kind="CSIStorageCapacity",
+        plural="csistoragecapacities",
+        group="storage.k8s.io",
+        columns=(NAME, Column("StorageClassName", text("storageClassName")), Column("Capacity", text("capacity")), AGE),
+        has_status=False,
+    ),
+    Kind(
+        kind="VolumeAttachment",
+        plural="volumeattachments",
+        group="storage.k8s.io",
+        namespaced=False,
+        columns=(
+            NAME,
+            Column("Attacher", text("spec.attacher")),
+            Column("PV", text("spec.source.persistentVolumeName")),
+            Column("Node", text("spec.nodeName")),
+            Column("Attached", _yes_or_no("status.attached"), type="boolean"),
+            AGE,
+        ),
+    ),
+)
+"""What controllers and drivers write for each other: Kubernetes' own look for it."""
 
 OTHERS = (
     Kind(

@@ -199,6 +199,8 @@ DEPLOYMENT = Kind(
         SELECTOR,
     ),
     has_generation=True,
+    annotations_are_spec=True,
+    status_keeps=("labels",),
     subresources=(SCALE,),
     defaults=_default_deployment,
     validate=_check_deployment,

@@ -27,11 +27,20 @@ _INFO = (
 )
 
 
+LEASES = "leases.coordination.k8s.io"
+BEAT = 1.0
+"""Seconds, as in the profile ``fast``."""
+
+
 class FakeKubelet:
-    """All nodes of a test cluster. ``hold``: names of pods (by prefix) that never become ready. ``lets_go`` False: deleted pods stay."""
+    """
+    All nodes of a test cluster. ``hold``: names of pods (by prefix) that never become ready. ``lets_go`` False: deleted pods stay.
+    ``silent``: nodes of which nothing is heard any more.
+    """
 
     def __init__(self, client: Client, *, nodes: Mapping[str, str], hold: tuple[str, ...] = ()) -> None:
         self.client, self.nodes, self.hold = client, nodes, hold
+        self.silent: set[str] = set()
         self.lets_go = True
         self._pods = Informer(client, "pods")
         self._addresses = itertools.count(2)
@@ -40,8 +49,10 @@ class FakeKubelet:
     async def start(self) -> None:
         for name, zone in self.nodes.items():
             await self.client.create("nodes", node(name, zone))
+            await self.client.create(LEASES, lease(name), namespace="kube-node-lease")
         await self._pods.start()
         self._pods.listen(self._on_pod)
+        self._tasks.add(asyncio.create_task(self._beat()))
 
     async def stop(self) -> None:
         await self._pods.stop()
@@ -49,8 +60,24 @@ class FakeKubelet:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def speak(self, name: str) -> None:
+        """A silent node is heard of again: its status, its lease, and what became of its pods meanwhile."""
+        self.silent.discard(name)
+        change = {"status": {"conditions": node(name, "")["status"]["conditions"]}}
+        await self.client.patch("nodes", name, change, subresource="status", style="strategic")
+        for pod in self._pods.all():
+            if pod["spec"].get("nodeName") == name:
+                await self._act(pod)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT)
+            for name in self.nodes.keys() - self.silent:
+                change = {"spec": {"renewTime": moments.micro_stamp(SYSTEM.wall_ns())}}
+                await self.client.patch(LEASES, name, change, namespace="kube-node-lease")
+
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
-        if new is None or new["spec"].get("nodeName") not in self.nodes:
+        if new is None or new["spec"].get("nodeName") not in self.nodes.keys() - self.silent:
             return
         task = asyncio.get_running_loop().create_task(self._act(new))
         self._tasks.add(task)
@@ -71,6 +98,11 @@ class FakeKubelet:
         except ApiError as error:
             if error.code not in (404, 409):
                 raise
+
+
+def lease(name: str) -> Object:
+    spec = {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": moments.micro_stamp(SYSTEM.wall_ns())}
+    return {"metadata": {"name": name, "namespace": "kube-node-lease"}, "spec": spec}
 
 
 def node(name: str, zone: str) -> Object:

@@ -105,10 +105,11 @@ async def plane(
     controllers: bool = True,
     kubelet: bool = True,
     quarantine: float = QUARANTINE,
+    settings: str = "default",
 ) -> AsyncIterator[Plane]:
     if is_oracle():
         async with (
-            oracle(controllers=controllers) as (url, http),
+            oracle(controllers=controllers, settings=settings) as (url, http),
             served(url, http, [], nodes=nodes, hold=hold, kubelet=kubelet) as running,
         ):
             yield running
@@ -118,7 +119,7 @@ async def plane(
     server = ApiServer(ssl_context=context, tokens={TOKEN: "tester"}, pod_door=EchoDoor())
     port = await server.start("127.0.0.1")
     client = server.client()
-    parts: list[Any] = [Controllers(client, profile=profile("default"), quarantine=quarantine), Scheduler(client)] if controllers else []
+    parts: list[Any] = [Controllers(client, profile=profile(settings), quarantine=quarantine), Scheduler(client)] if controllers else []
     try:
         async with served(f"https://127.0.0.1:{port}", client, parts, nodes=nodes, hold=hold, kubelet=kubelet) as running:
             running.server = server
@@ -144,7 +145,7 @@ async def served(
 
 
 @asynccontextmanager
-async def oracle(*, controllers: bool) -> AsyncIterator[tuple[str, HttpClient]]:
+async def oracle(*, controllers: bool, settings: str = "default") -> AsyncIterator[tuple[str, HttpClient]]:
     """etcd and kube-apiserver of a test's own, with or without controller manager and scheduler."""
     with tempfile.TemporaryDirectory() as made:
         directory = Path(made)
@@ -152,7 +153,7 @@ async def oracle(*, controllers: bool) -> AsyncIterator[tuple[str, HttpClient]]:
         host = claimed.network.api_host
         issue(_CA, directory, host=host, nodes=["127.0.0.1"])
         upstream = Upstream(
-            find(), directory=directory, host=host, profile=profile("default"), service_cidr="10.96.0.0/16", ended=lambda why: None
+            find(), directory=directory, host=host, profile=profile(settings), service_cidr="10.96.0.0/16", ended=lambda why: None
         )
         user = User(name="tester", token=TOKEN, groups=("system:masters",))
         try:
