@@ -50,6 +50,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "chaos: a chaos experiment; set by @cf.experiment, and carries its faults as keywords")
+    config.addinivalue_line(
+        "markers", "sandbox(nodes, zones, profile, control_plane, manifests, images): what the fixture `sandbox` is to be"
+    )
     if config.option.chaos_repeat < 1:
         raise pytest.UsageError(f"--chaos-repeat is {config.option.chaos_repeat}: at least 1 was expected")
     if _is_controller_of_experiments(config):
@@ -144,6 +147,34 @@ def chaos(request: pytest.FixtureRequest) -> Iterator[Any]:
 def chaos_repeat(request: pytest.FixtureRequest) -> int:
     """Which repetition of its experiment this test is, from 0; asked for by nobody but ``--chaos-repeat``."""
     return int(getattr(request, "param", 0))
+
+
+@pytest.fixture
+def sandbox(request: pytest.FixtureRequest, start_sandbox: Any) -> Iterator[Any]:
+    """A local Kubernetes of this test's own, gone after it. ``@pytest.mark.sandbox(nodes=5, manifests="deploy")`` says what it is to be."""
+    mark = request.node.get_closest_marker("sandbox")
+    if mark is not None and mark.args:
+        raise pytest.UsageError("@pytest.mark.sandbox takes names only, as in @pytest.mark.sandbox(nodes=5)")
+    with start_sandbox(**(mark.kwargs if mark is not None else {})) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def start_sandbox(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """``start_sandbox(nodes=5)`` starts one more; whatever is still up at the end of the session is stopped then."""
+    started: list[Any] = []
+
+    def start(**options: Any) -> Any:
+        alone, errors = import_module("chaosfw.assembly.alone"), import_module("chaosfw.errors")
+        try:
+            started.append(alone.start(options, at=request.config.rootpath))
+        except errors.UsageError as trouble:
+            raise pytest.UsageError(f"{trouble.message}; {trouble.hint}") from None
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
 
 
 def run_name(number: int) -> str:

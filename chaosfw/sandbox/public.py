@@ -152,6 +152,10 @@ class Sandbox:
         """From now on it stays without leases, until :func:`down`."""
         self._lease.ask({"do": "pin"})
 
+    def env(self) -> dict[str, str]:
+        """The environment of this process with the variables of :func:`env`, for programs that are to find the sandbox."""
+        return {**os.environ, **env(self.directory)}
+
     def lease(self) -> Lease:
         """One more lease, for a child that inherits its descriptor."""
         return lease(self.directory)
