@@ -55,7 +55,7 @@ class Admission:
             raise errors.not_found(NAMESPACE, name)
         if read(namespace.obj, "metadata.deletionTimestamp"):
             why = f"unable to create new content in namespace {name} because it is being terminated"
-            refusal = errors.forbidden(row, obj["metadata"]["name"], why)
+            refusal = errors.forbidden(row, obj["metadata"].get("name") or "Unknown", why)
             refusal.details["causes"] = [
                 {"reason": "NamespaceTerminating", "message": f"namespace {name} is being terminated", "field": "metadata.namespace"}
             ]
@@ -79,7 +79,7 @@ class Admission:
         account = self._store.get("serviceaccounts", (namespace, name))
         if account is None:
             why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
-            raise errors.forbidden(pods.POD, pod["metadata"]["name"], why)
+            raise errors.forbidden(pods.POD, pod["metadata"].get("name") or "Unknown", why)
         wanted = spec.get("automountServiceAccountToken", account.obj.get("automountServiceAccountToken", True))
         if wanted:
             _mount_account(spec)
@@ -93,7 +93,7 @@ class Admission:
             return
         found = self._store.get("priorityclasses.scheduling.k8s.io", ("", name))
         if found is None:
-            raise errors.forbidden(pods.POD, pod["metadata"]["name"], f"no PriorityClass with name {name} was found")
+            raise errors.forbidden(pods.POD, pod["metadata"].get("name") or "Unknown", f"no PriorityClass with name {name} was found")
         spec["priority"] = found.obj.get("value", 0)
         spec.setdefault("preemptionPolicy", found.obj.get("preemptionPolicy", "PreemptLowerPriority"))
 

@@ -11,6 +11,10 @@ from collections.abc import Sequence
 from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.kinds.row import Cause, Kind
 
+_REJECTED = "the server rejected our request due to an error in our request"
+_KEYS = {"services": "services/specs", "endpoints": "services/endpoints", "nodes": "minions"}
+"""Where an API server keeps them in etcd, if not under their plural."""
+
 
 def not_found(row: Kind, name: str) -> ApiError:
     return ApiError(404, "NotFound", f'{row.resource} "{name}" not found', details=_of(row, name))
@@ -20,8 +24,9 @@ def no_such_resource() -> ApiError:
     return ApiError(404, "NotFound", "the server could not find the requested resource")
 
 
-def already_exists(row: Kind, name: str) -> ApiError:
-    return ApiError(409, "AlreadyExists", f'{row.resource} "{name}" already exists', details=_of(row, name))
+def already_exists(row: Kind, name: str, *, going: bool = False) -> ApiError:
+    words = "object is being deleted: " if going else ""
+    return ApiError(409, "AlreadyExists", f'{words}{row.resource} "{name}" already exists', details=_of(row, name))
 
 
 def conflict(row: Kind, name: str) -> ApiError:
@@ -30,8 +35,32 @@ def conflict(row: Kind, name: str) -> ApiError:
 
 
 def precondition(row: Kind, name: str, *, field: str, wanted: str, have: str) -> ApiError:
-    why = f"Precondition failed: {field} in precondition: {wanted}, {field} in object meta: {have}"
+    """Of a deletion."""
+    happened = {"UID": "deleted and then recreated", "ResourceVersion": "modified"}[field]
+    differs = f"the {field} in the precondition ({wanted}) does not match the {field} in record ({have})"
+    why = f"{differs}. The object might have been {happened}"
+    details = {**_of(row, name), "kind": row.kind}
+    return ApiError(409, "Conflict", f'Operation cannot be fulfilled on {row.qualified} "{name}": {why}', details=details)
+
+
+def rejected() -> ApiError:
+    """Of a JSON patch that can not be applied: why, a real API server does not say."""
+    return ApiError(422, "Invalid", _REJECTED)
+
+
+def not_that_one(row: Kind, namespace: str, name: str, *, wanted: str, have: str, dry_run: bool) -> ApiError:
+    """Of a replacement that names a uid; in the words of the storage under a real API server."""
+    key = "/".join(filter(None, (_KEYS.get(row.resource, row.plural), namespace, name)))
+    failed = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {have}"
+    where = f"{'' if dry_run else '/registry'}/{key}"
+    why = f"StorageError: invalid object, Code: 4, Key: {where}, ResourceVersion: 0, AdditionalErrorMsg: {failed}"
     return ApiError(409, "Conflict", f'Operation cannot be fulfilled on {row.resource} "{name}": {why}', details=_of(row, name))
+
+
+def version_needed(row: Kind, name: str) -> ApiError:
+    field, words = "metadata.resourceVersion", "Invalid value: 0: must be specified for an update"
+    details = {**_of(row, name), "causes": [{"reason": "FieldValueInvalid", "message": words, "field": field}]}
+    return ApiError(422, "Invalid", f'{row.resource} "{name}" is invalid: {field}: {words}', details=details)
 
 
 def invalid(row: Kind, name: str, causes: Sequence[Cause], *, of_kind: bool = True) -> ApiError:
@@ -39,12 +68,20 @@ def invalid(row: Kind, name: str, causes: Sequence[Cause], *, of_kind: bool = Tr
     told = [f"{cause.field}: {cause.message}" for cause in causes]
     listed = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
     details: Object = {
-        **({"name": name, "kind": row.kind} if of_kind else {}),
+        **({"name": name} if name and of_kind else {}),
+        **({"kind": row.kind} if of_kind else {}),
         "causes": [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes],
     }
     if row.group:
         details["group"] = row.group
     return ApiError(422, "Invalid", f'{row.qualified if of_kind else f".{row.group}"} "{name}" is invalid: {listed}', details=details)
+
+
+def bad_options(cause: Cause) -> ApiError:
+    """Of a deletion."""
+    told = {"reason": cause.reason, "message": cause.message, "field": cause.field}
+    details: Object = {"group": "meta.k8s.io", "kind": "DeleteOptions", "causes": [told]}
+    return ApiError(422, "Invalid", f'DeleteOptions.meta.k8s.io "" is invalid: {cause.field}: {cause.message}', details=details)
 
 
 def bad_request(message: str) -> ApiError:
@@ -93,7 +130,7 @@ def status_of(error: ApiError) -> Object:
         "message": error.message,
         "reason": error.reason,
     }
-    if error.details:
+    if error.details or error.message == _REJECTED:
         body["details"] = error.details
     return {**body, "code": error.code}
 

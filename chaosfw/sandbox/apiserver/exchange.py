@@ -23,6 +23,7 @@ from chaosfw.sandbox.apiserver.table import Form
 from chaosfw.sandbox.apiserver.verbs import DeleteOptions, Outcome, PatchForm, Verbs, WriteOptions
 from chaosfw.sandbox.client.verbs import ApiError, Object, PodDoor
 from chaosfw.sandbox.kinds import reviews
+from chaosfw.sandbox.kinds.row import unsupported
 from chaosfw.sandbox.schema import protobuf
 
 JSON = "application/json"
@@ -139,9 +140,7 @@ class Exchange:
 
     def _wrote(self, outcome: Outcome) -> web.StreamResponse:
         answer = reply(table.one(self._row, outcome.entry, self._form), status=201 if outcome.created else 200)
-        for warning in outcome.warnings:
-            answer.headers.add("Warning", f"299 - {json.dumps(warning)}")
-        return answer
+        return _warned(answer, outcome.warnings)
 
     # --- doors
 
@@ -161,6 +160,8 @@ class Exchange:
             binding.bind(self._verbs, *place, body)
             return reply(_success(), status=201)
         if name == "eviction" and method == "POST":
+            if (body.get("metadata") or {}).get("name", place[1]) not in ("", place[1]):
+                raise errors.bad_request("name in URL does not match name in Eviction object")
             told = self._delete_options(body.get("deleteOptions") or {}, query=False)
             return reply(_dump(eviction.evict(self._verbs, *place, told)), status=201)
         if name == "token" and method == "POST":
@@ -204,15 +205,21 @@ class Exchange:
         validation = self._query.get("fieldValidation", "") or "Warn"
         return WriteOptions(dry_run="All" in self._query.getall("dryRun", []), validation=validation)
 
+    def _propagation(self, told: Mapping[str, Any]) -> str:
+        propagation = str(told.get("propagationPolicy") or "")
+        if propagation not in ("", "Foreground", "Background", "Orphan"):
+            cause = unsupported("propagationPolicy", propagation, ("Foreground", "Background", "Orphan", "nil"))
+            raise errors.bad_options(cause)
+        return propagation or ("Orphan" if str(told.get("orphanDependents", "")).lower() == "true" else "")
+
     def _delete_options(self, body: Object, *, query: bool = True) -> DeleteOptions:
         """The query counts only where there is no body."""
         told: Mapping[str, Any] = body or (self._query if query else {})
         grace = told.get("gracePeriodSeconds")
         conditions = body.get("preconditions") or {}
-        propagation = told.get("propagationPolicy") or ("Orphan" if str(told.get("orphanDependents", "")).lower() == "true" else "")
         return DeleteOptions(
             grace=None if grace in (None, "") else int(str(grace)),
-            propagation=propagation,
+            propagation=self._propagation(told),
             uid=conditions.get("uid") or "",
             version=conditions.get("resourceVersion") or "",
             dry_run="All" in (*(body.get("dryRun") or ()), *self._query.getall("dryRun", [])),
@@ -266,7 +273,13 @@ def reply(body: bytes, *, status: int = 200, content_type: str = JSON) -> web.Re
 
 
 def refuse(error: ApiError) -> web.Response:
-    return reply(_dump(errors.status_of(error)), status=error.code)
+    return _warned(reply(_dump(errors.status_of(error)), status=error.code), error.warnings)
+
+
+def _warned(answer: web.Response, warnings: tuple[str, ...]) -> web.Response:
+    for warning in warnings:
+        answer.headers.add("Warning", f"299 - {json.dumps(warning)}")
+    return answer
 
 
 async def stream(request: web.BaseRequest, chunks: AsyncIterator[bytes], *, content_type: str) -> web.StreamResponse:

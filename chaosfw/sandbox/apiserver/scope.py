@@ -58,5 +58,7 @@ def scope(row: Kind, *, namespace: str = "", labels: str = "", fields: str = "")
         raise errors.bad_request(str(error)) from error
     for clause in parsed.fields:
         if clause.field not in row.fields and clause.field not in _ALWAYS:
-            raise errors.bad_request(f"field label not supported: {clause.field}")
+            always = ", ".join(f'"{name}"' for name in _ALWAYS)
+            generic = f'"{clause.field}" is not a known field selector: only {always}'
+            raise errors.bad_request(f"field label not supported: {clause.field}" if row.fields else generic)
     return parsed

@@ -72,6 +72,11 @@ def entry(obj: Object, version: int) -> Entry:
     return Entry(stamped, version, json.dumps(stamped, separators=(",", ":")).encode())
 
 
+def unstored(obj: Object) -> Entry:
+    """An object that was only asked about: it has no version."""
+    return Entry(obj, 0, json.dumps(obj, separators=(",", ":")).encode())
+
+
 @dataclass(slots=True, eq=False)
 class Subscription:
     """The changes of one resource, in order, from some version on, and marks between them."""

@@ -59,7 +59,7 @@ def many(row: Kind, entries: list[Entry], form: Form, metadata: Object) -> bytes
         items = [_partial(object_of(row, found)) for found in entries]
         return _dump({"kind": "PartialObjectMetadataList", "apiVersion": META, "metadata": metadata, "items": items})
     head = _dump({"kind": row.list_kind, "apiVersion": row.api_version, "metadata": metadata})[:-1]
-    return head + b',"items":[' + b",".join(data_of(row, found) for found in entries) + b"]}"
+    return head + b',"items":[' + b",".join(_item(row, found) for found in entries) + b"]}"
 
 
 def object_of(row: Kind, found: Entry) -> Object:
@@ -74,6 +74,13 @@ def object_of(row: Kind, found: Entry) -> Object:
 def data_of(row: Kind, found: Entry) -> bytes:
     shown = object_of(row, found)
     return found.data if shown is found.obj else _dump(shown)
+
+
+def _item(row: Kind, found: Entry) -> bytes:
+    """In a list an object of a built-in kind does not say what it is."""
+    data = data_of(row, found)
+    head = _dump({"kind": row.kind, "apiVersion": row.api_version})[:-1] + b","
+    return b"{" + data[len(head) :] if not row.custom and data.startswith(head) else data
 
 
 def _dump(value: Object) -> bytes:

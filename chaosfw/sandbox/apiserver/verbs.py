@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from chaosfw.sandbox.apiserver import errors, writing
 from chaosfw.sandbox.apiserver.admission import Admission
 from chaosfw.sandbox.apiserver.scope import Scope
-from chaosfw.sandbox.apiserver.store import Entry, Key, Store, TooOldError, entry
+from chaosfw.sandbox.apiserver.store import Entry, Key, Store, TooOldError, entry, unstored
 from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.kinds import custom
 from chaosfw.sandbox.kinds.custom import DEFINITION
@@ -122,14 +123,18 @@ class Verbs:
             fitted = writing.fit(row, body, validation=options.validation)
             return self.create(self._behind(row), namespace, row.view.write(fitted.obj), replace(options, validation="Ignore"))
         draft = writing.fit(row, body, validation=options.validation)
+        with _told(draft):
+            return self._create(row, namespace, draft, options)
+
+    def _create(self, row: Kind, namespace: str, draft: writing.Draft, options: WriteOptions) -> Outcome:
         generated = not draft.obj["metadata"].get("name")
         obj = writing.prepare_new(row, draft, namespace=namespace, admission=self._admission)
         while generated and self.store.get(row.resource, _key_of(row, obj)):
             obj["metadata"]["name"] = ""
             obj = writing.prepare_new(row, draft, namespace=namespace, admission=self._admission)
-        if self.store.get(row.resource, _key_of(row, obj)):
-            raise errors.already_exists(row, obj["metadata"]["name"])
-        return Outcome(self._store(row, obj, options.dry_run), created=True, warnings=tuple(draft.warnings))
+        if there := self.store.get(row.resource, _key_of(row, obj)):
+            raise errors.already_exists(row, obj["metadata"]["name"], going=bool(there.obj["metadata"].get("deletionTimestamp")))
+        return Outcome(self._store(row, obj, options.dry_run, version=0), created=True, warnings=tuple(draft.warnings))
 
     def update(
         self,
@@ -144,15 +149,28 @@ class Verbs:
         """Replaces. A resourceVersion or uid in the body must be the stored one's."""
         if row.view:
             return self.update(self._behind(row), namespace, name, row.view.write(body), options)
-        old = self.get(row, namespace, name)
         draft = writing.fit(row, body, validation=options.validation)
+        with _told(draft):
+            return self._update(row, namespace, name, draft, options, status=status)
+
+    def _update(self, row: Kind, namespace: str, name: str, draft: writing.Draft, options: WriteOptions, *, status: bool) -> Outcome:
         metadata = draft.obj["metadata"]
         if metadata.get("name") not in (None, "", name):
             raise errors.bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})")
+        if row.made_by_update and not status and self.store.get(row.resource, _key(row, namespace, name)) is None:
+            if metadata.get("uid"):
+                raise errors.not_that_one(row, namespace, name, wanted=metadata["uid"], have="", dry_run=options.dry_run)
+            metadata.pop("resourceVersion", None)
+            metadata["name"] = name
+            return self._create(row, namespace, draft, options)
+        old = self.get(row, namespace, name)
         if metadata.get("resourceVersion") not in (None, "", "0", str(old.version)):
             raise errors.conflict(row, name)
         if metadata.get("uid") not in (None, "", old.obj["metadata"]["uid"]):
-            raise errors.precondition(row, name, field="UID", wanted=metadata["uid"], have=old.obj["metadata"]["uid"])
+            uid = old.obj["metadata"]["uid"]
+            raise errors.not_that_one(row, namespace, name, wanted=metadata["uid"], have=uid, dry_run=options.dry_run)
+        if row.needs_version and not metadata.get("resourceVersion"):
+            raise errors.version_needed(row, name)
         obj = writing.prepare_change(row, draft, old.obj, admission=self._admission, status=status)
         return self._changed(row, obj, old, options, tuple(draft.warnings))
 
@@ -189,11 +207,12 @@ class Verbs:
             return Outcome(old, warnings=warnings)
         if _may_go(row, obj) and not options.dry_run:
             return Outcome(self._remove(row, _key_of(row, obj)), gone=True, warnings=warnings)
-        return Outcome(self._store(row, obj, options.dry_run), warnings=warnings)
+        return Outcome(self._store(row, obj, options.dry_run, version=old.version), warnings=warnings)
 
-    def _store(self, row: Kind, obj: Object, dry_run: bool) -> Entry:
+    def _store(self, row: Kind, obj: Object, dry_run: bool, *, version: int) -> Entry:
+        """``version``: what it has now, for whoever only asks what would be; 0: none."""
         if dry_run:
-            return entry(obj, self.store.version)
+            return entry(obj, version) if version else unstored(obj)
         stored = self.store.put(row.resource, _key_of(row, obj), obj)
         if row is DEFINITION:
             self._define(stored.obj)
@@ -219,12 +238,15 @@ class Verbs:
         obj = old.copy()
         _add_finalizer(obj, options.propagation)
         grace = _grace(row, obj, options)
+        gone = grace == 0 and not _finalizers(row, obj)
         if options.dry_run:
-            return Outcome(old)
+            return Outcome(old, gone=gone)
         _mark(row, obj, grace)
-        if grace == 0 and not _finalizers(row, obj):
-            return Outcome(self._remove(row, _key_of(row, obj)), gone=True)
-        return Outcome(old if writing.is_same(obj, old.obj) else self._store(row, obj, False))
+        if gone:
+            removed = self._remove(row, _key_of(row, obj))
+            told = row.grace and (options.grace == 0 or read(obj, "spec.nodeName"))
+            return Outcome(entry(obj, removed.version) if told else removed, gone=True)
+        return Outcome(old if writing.is_same(obj, old.obj) else self._store(row, obj, False, version=old.version))
 
     def delete_collection(self, scope: Scope, options: DeleteOptions) -> list[Entry]:
         """The objects as they were; those that vanish in between are left out."""
@@ -253,6 +275,16 @@ class Verbs:
         return behind
 
 
+@contextmanager
+def _told(draft: writing.Draft) -> Iterator[None]:
+    """A refusal carries what the author was to be warned of."""
+    try:
+        yield
+    except ApiError as refusal:
+        refusal.warnings = tuple(draft.warnings)
+        raise
+
+
 def resource_of(row: Kind) -> str:
     """Where the kind's objects are stored."""
     return row.view.resource if row.view else row.resource
@@ -272,8 +304,7 @@ def apply_patch(row: Kind, target: Object, body: Any, form: PatchForm) -> Object
             return dict(patch.merge(target, body))
         return dict(patch.strategic(target, body, row.type))
     except patch.PatchError as error:
-        code, reason = (422, "Invalid") if form == "json" else (400, "BadRequest")
-        raise ApiError(code, reason, str(error)) from error
+        raise (errors.rejected() if form == "json" else errors.bad_request(str(error))) from error
 
 
 def _meta(one: Entry, field: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from chaosfw.sandbox.apiserver import errors
 from chaosfw.sandbox.apiserver.admission import Admission
 from chaosfw.sandbox.client.verbs import ApiError, Object
-from chaosfw.sandbox.kinds.row import Cause, Kind, invalid, read, required
+from chaosfw.sandbox.kinds.row import Cause, Kind, forbidden, invalid, read, required
 from chaosfw.sandbox.objects import moments, selectors
 from chaosfw.sandbox.objects.names import random_suffix
 from chaosfw.sandbox.schema import types
@@ -103,6 +103,7 @@ def prepare_new(row: Kind, draft: Draft, *, namespace: str, admission: Admission
     admission.create(row, obj)
     row.defaults(obj)
     _check(row, obj, None)
+    draft.warnings += row.warns(obj)
     return _ordered(obj)
 
 
@@ -186,11 +187,23 @@ def _name(metadata: Object) -> None:
 
 def _check(row: Kind, obj: Object, old: Object | None) -> None:
     name = obj["metadata"].get("name", "")
-    causes = [*_check_metadata(row, obj["metadata"]), *row.validate(obj, old)]
+    of_metadata, own = _check_metadata(row, obj["metadata"]), row.validate(obj, old)
+    causes = [*of_metadata, *own] if row.checks_metadata else own or of_metadata
     if old is not None:
-        causes += _check_immutable(row, obj, old)
+        causes += [*_check_finalizers(obj, old), *_check_immutable(row, obj, old)]
     if causes:
         raise errors.invalid(row, name, causes)
+
+
+def _check_finalizers(obj: Object, old: Object) -> list[Cause]:
+    """Who is going takes no new ones."""
+    before = old["metadata"].get("finalizers") or ()
+    new = sorted(name for name in obj["metadata"].get("finalizers") or () if name not in before)
+    if not new or not old["metadata"].get("deletionTimestamp"):
+        return []
+    shown = ", ".join(f'"{name}"' for name in new)
+    words = f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{shown}}}"
+    return [forbidden("metadata.finalizers", words)]
 
 
 def _check_immutable(row: Kind, obj: Object, old: Object) -> list[Cause]:
@@ -211,22 +224,27 @@ def _as_go(value: object) -> str:
 def _check_metadata(row: Kind, metadata: Object) -> list[Cause]:
     name = metadata.get("name", "")
     if not name:
-        return [required("metadata.name", "name or generateName is required")]
+        return [required("metadata.name", "name or generateName is required"), *_check_labels(metadata)]
     causes: list[Cause] = []
     form, rule = (_LABEL, _LABEL_RULE) if row.name_is_label else (_SUBDOMAIN, _SUBDOMAIN_RULE)
-    if row.group == "rbac.authorization.k8s.io":
+    if row.group == "rbac.authorization.k8s.io" or not row.checks_metadata:
         form, rule = _PATH_SEGMENT, "may not contain '/' or '%'"
     if len(name) > row.name_limit:
-        causes.append(invalid("metadata.name", name, f"must be no more than {row.name_limit} bytes"))
+        causes.append(
+            invalid("metadata.name", name, f"must be no more than {row.name_limit} {'characters' if row.name_is_label else 'bytes'}")
+        )
+    elif row.name_is_label and "." in name:
+        causes.append(invalid("metadata.name", name, "must not contain dots"))
     elif not form.match(name):
         causes.append(invalid("metadata.name", name, rule))
+    return [*causes, *_check_labels(metadata)]
+
+
+def _check_labels(metadata: Object) -> list[Cause]:
+    causes: list[Cause] = []
     for key, value in (metadata.get("labels") or {}).items():
         if not selectors.is_label_key(key):
-            causes.append(invalid("metadata.labels", key, "name part must consist of alphanumeric characters, '-', '_' or '.'"))
+            causes.append(invalid("metadata.labels", key, selectors.KEY_RULE))
         if not selectors.is_label_value(value):
-            causes.append(
-                invalid(
-                    "metadata.labels", value, "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.'"
-                )
-            )
+            causes.append(invalid("metadata.labels", value, selectors.VALUE_RULE))
     return causes

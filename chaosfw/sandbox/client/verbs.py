@@ -27,6 +27,8 @@ class ApiError(Exception):
         self.reason = reason
         self.message = message
         self.details = details or {}
+        self.warnings: tuple[str, ...] = ()
+        """What the server says besides, in headers."""
 
 
 class Client(Protocol):

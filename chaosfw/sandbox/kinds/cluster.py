@@ -5,11 +5,26 @@ Rows of what a cluster is made of: namespaces, nodes, leases, configuration, acc
 from __future__ import annotations
 
 import base64
+import json
+import re
 
 from chaosfw.sandbox.client.verbs import Object
-from chaosfw.sandbox.kinds.row import AGE, NAME, Cause, Column, Kind, Subresource, invalid, items, read, text
+from chaosfw.sandbox.kinds.row import AGE, NAME, Cause, Column, Kind, Subresource, invalid, items, read, required, text
 
 _ROLE = "node-role.kubernetes.io/"
+
+_KEY = re.compile(r"^[-._a-zA-Z0-9]+$")
+_KEY_RULE = (
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex "
+    "used for validation is '[-._a-zA-Z0-9]+')"
+)
+_NEEDED = {"kubernetes.io/tls": ("tls.crt", "tls.key")}
+"""What a secret of a type has to have."""
+_PERCENT = re.compile(r"^[0-9]+%$")
+_PERCENT_RULE = (
+    "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is "
+    "'[0-9]+%')"
+)
 
 
 def _default_namespace(obj: Object) -> None:
@@ -61,10 +76,39 @@ def _default_secret(obj: Object) -> None:
         obj["data"] = {**(obj.get("data") or {}), **encoded}
 
 
+def _check_keys(new: Object) -> list[Cause]:
+    keys = [(field, key) for field in ("data", "binaryData") for key in new.get(field) or ()]
+    return [invalid(f"{field}[{key}]", key, _KEY_RULE) for field, key in keys if not _KEY.match(key)]
+
+
+def _check_data(new: Object, old: Object | None) -> list[Cause]:
+    needed = _NEEDED.get(new.get("type", ""), ())
+    lacking = [required(f"data[{key}]") for key in needed if key not in (new.get("data") or {})]
+    both = [key for key in new.get("data") or () if key in (new.get("binaryData") or ())]
+    twice = [invalid(f"data[{key}]", key, "duplicate of key present in binaryData") for key in both]
+    return [*_check_type(new, old), *_check_keys(new), *twice, *lacking, *_check_immutable_data(new, old)]
+
+
+def _check_type(new: Object, old: Object | None) -> list[Cause]:
+    before, now = (old or {}).get("type"), new.get("type")
+    return [invalid("type", now, "field is immutable")] if before and before != now else []
+
+
+def _default_lease(obj: Object) -> None:
+    obj.setdefault("spec", {})
+
+
+def _check_lease(new: Object, old: Object | None) -> list[Cause]:
+    fields = ("leaseDurationSeconds", "leaseTransitions")
+    found = [(name, new["spec"][name]) for name in fields if name in new["spec"]]
+    words = {"leaseDurationSeconds": (1, "must be greater than 0"), "leaseTransitions": (0, "must be greater than or equal to 0")}
+    return [invalid(f"spec.{name}", value, words[name][1]) for name, value in found if value < words[name][0]]
+
+
 def _check_immutable_data(new: Object, old: Object | None) -> list[Cause]:
     if old is None or not old.get("immutable"):
         return []
-    changed = [field for field in ("data", "binaryData") if new.get(field) != old.get(field)]
+    changed = [field for field in ("immutable", "data", "binaryData") if new.get(field) != old.get(field)]
     return [Cause("FieldValueForbidden", field, "Forbidden: field is immutable when `immutable` is set") for field in changed]
 
 
@@ -75,8 +119,17 @@ def _data(obj: Object, now: float) -> int:
 def _check_budget(new: Object, old: Object | None) -> list[Cause]:
     spec = new.get("spec") or {}
     if "minAvailable" in spec and "maxUnavailable" in spec:
-        return [invalid("spec", "{}", "minAvailable and maxUnavailable cannot be both set")]
-    return []
+        told = {"MinAvailable": spec["minAvailable"], "Selector": spec.get("selector"), "MaxUnavailable": spec["maxUnavailable"]}
+        shown = json.dumps({**told, "UnhealthyPodEvictionPolicy": spec.get("unhealthyPodEvictionPolicy")}, separators=(",", ":"))
+        return [Cause("FieldValueInvalid", "spec", f"Invalid value: {shown}: minAvailable and maxUnavailable cannot be both set")]
+    return [cause for name in ("minAvailable", "maxUnavailable") if name in spec for cause in _check_bound(name, spec[name])]
+
+
+def _check_bound(name: str, value: object) -> list[Cause]:
+    path = f"spec.{name}"
+    if isinstance(value, str):
+        return [] if _PERCENT.match(value) else [invalid(path, value, _PERCENT_RULE)]
+    return [] if isinstance(value, int) and value >= 0 else [invalid(path, value, "must be greater than or equal to 0")]
 
 
 def _born_budget(obj: Object) -> None:
@@ -126,6 +179,10 @@ LEASE = Kind(
     group="coordination.k8s.io",
     columns=(NAME, Column("Holder", text("spec.holderIdentity")), AGE),
     has_status=False,
+    made_by_update=True,
+    needs_version=True,
+    defaults=_default_lease,
+    validate=_check_lease,
 )
 
 CONFIG_MAP = Kind(
@@ -134,7 +191,7 @@ CONFIG_MAP = Kind(
     short=("cm",),
     columns=(NAME, Column("Data", _data, type="integer"), AGE),
     has_status=False,
-    validate=_check_immutable_data,
+    validate=_check_data,
 )
 
 SECRET = Kind(
@@ -144,8 +201,7 @@ SECRET = Kind(
     fields={"type": "type"},
     has_status=False,
     defaults=_default_secret,
-    validate=_check_immutable_data,
-    immutable=("type",),
+    validate=_check_data,
 )
 
 SERVICE_ACCOUNT = Kind(
@@ -171,6 +227,8 @@ BUDGET = Kind(
         AGE,
     ),
     has_generation=True,
+    checks_metadata=False,
+    needs_version=True,
     validate=_check_budget,
     born=_born_budget,
 )

@@ -4,11 +4,14 @@ Rows of services and of what they are made of: endpoints, endpoint slices, ingre
 
 from __future__ import annotations
 
+import json
+
 from chaosfw.sandbox.client.verbs import Object
 from chaosfw.sandbox.kinds.row import AGE, NAME, Cause, Column, Kind, invalid, items, read, required, text, unsupported
 from chaosfw.sandbox.objects import selectors
 
 _SHOWN = 3
+_PROTOCOLS = ("SCTP", "TCP", "UDP")
 _SERVICE_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 
 
@@ -22,8 +25,9 @@ def _default_service(obj: Object) -> None:
     if spec["type"] == "ExternalName":
         return
     spec.setdefault("internalTrafficPolicy", "Cluster")
-    spec.setdefault("ipFamilies", ["IPv4"])
-    spec.setdefault("ipFamilyPolicy", "SingleStack")
+    headless = spec.get("clusterIP") == "None" and not spec.get("selector")
+    spec.setdefault("ipFamilies", ["IPv4", "IPv6"] if headless else ["IPv4"])
+    spec.setdefault("ipFamilyPolicy", "RequireDualStack" if headless else "SingleStack")
     if spec["type"] in ("NodePort", "LoadBalancer"):
         spec.setdefault("externalTrafficPolicy", "Cluster")
     if spec["type"] == "LoadBalancer":
@@ -38,8 +42,6 @@ def _check_service(new: Object, old: Object | None) -> list[Cause]:
     spec = new["spec"]
     causes: list[Cause] = []
     ports = spec.get("ports") or []
-    if spec["type"] not in _SERVICE_TYPES:
-        causes.append(unsupported("spec.type", spec["type"], _SERVICE_TYPES))
     if not ports and spec["type"] != "ExternalName" and spec.get("clusterIP") != "None":
         causes.append(required("spec.ports"))
     for index, port in enumerate(ports):
@@ -47,6 +49,27 @@ def _check_service(new: Object, old: Object | None) -> list[Cause]:
             causes.append(required(f"spec.ports[{index}].name"))
         if not 0 < port.get("port", 0) < 65536:
             causes.append(invalid(f"spec.ports[{index}].port", port.get("port", 0), "must be between 1 and 65535, inclusive"))
+        if port["protocol"] not in _PROTOCOLS:
+            causes.append(unsupported(f"spec.ports[{index}].protocol", port["protocol"], _PROTOCOLS))
+        if isinstance(target := port.get("targetPort"), int) and not 0 < target < 65536:
+            causes.append(invalid(f"spec.ports[{index}].targetPort", target, "must be between 1 and 65535, inclusive"))
+    if spec["type"] not in _SERVICE_TYPES:
+        causes.append(unsupported("spec.type", spec["type"], _SERVICE_TYPES))
+    before = old["spec"].get("clusterIP") if old is not None else None
+    if before and before != spec.get("clusterIP"):
+        shown = json.dumps([spec.get("clusterIP")])
+        causes.append(Cause("FieldValueInvalid", "spec.clusterIPs[0]", f"Invalid value: {shown}: may not change once set"))
+    return [*causes, *_check_twice(ports)]
+
+
+def _check_twice(ports: list[Object]) -> list[Cause]:
+    causes, seen = [], set()
+    for index, port in enumerate(ports):
+        if (key := (port["protocol"], port.get("port"))) in seen:
+            told = {"Name": "", "Protocol": key[0], "AppProtocol": None, "Port": key[1], "TargetPort": 0, "NodePort": 0}
+            shown = json.dumps(told, separators=(",", ":"))
+            causes.append(Cause("FieldValueDuplicate", f"spec.ports[{index}]", f"Duplicate value: {shown}"))
+        seen.add(key)
     return causes
 
 
@@ -151,7 +174,7 @@ SERVICE = Kind(
     defaults=_default_service,
     born=_born_service,
     validate=_check_service,
-    immutable=("spec.clusterIP",),
+    made_by_update=True,
     name_limit=63,
     name_is_label=True,
     answers_deleted_object=True,
@@ -163,6 +186,7 @@ ENDPOINTS = Kind(
     short=("ep",),
     columns=(NAME, Column("Endpoints", _endpoints), AGE),
     has_status=False,
+    made_by_update=True,
     defaults=_default_endpoints,
 )
 

@@ -4,6 +4,7 @@ The pod's row, and what every kind that carries a pod template shares: defaults 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from chaosfw.sandbox.client.verbs import Object
@@ -32,6 +33,13 @@ _FROZEN = (
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
+_LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+_LABEL_RULE = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric "
+    "character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+_HOSTNAME = "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: "
 _POLICIES = ("Always", "OnFailure", "Never")
 
 
@@ -128,6 +136,9 @@ def _defaults(pod: Object) -> None:
         resources = container["resources"]
         if resources.get("limits"):
             resources["requests"] = {**resources["limits"], **(resources.get("requests") or {})}
+    for condition in items(pod, "status.conditions"):
+        condition.setdefault("lastProbeTime", None)
+        condition.setdefault("lastTransitionTime", None)
 
 
 def _born(pod: Object) -> None:
@@ -156,6 +167,17 @@ def _grace(pod: Object) -> int:
     return int(read(pod, "spec.terminationGracePeriodSeconds", DEFAULT_GRACE))
 
 
+def strange_name(name: str) -> str:
+    """Why a name makes no hostname, as Kubernetes words it; empty where it makes one."""
+    why = ["must be no more than 63 characters"] if len(name) > 63 else []
+    why += ["must not contain dots"] if "." in name else []
+    return f"[{' '.join(why)}]" if why else ""
+
+
+def _warnings(pod: Object) -> list[str]:
+    return [_HOSTNAME + why] if (why := strange_name(pod["metadata"].get("name", ""))) else []
+
+
 # --- checks -----------------------------------------------------------------------------------------------------------
 
 
@@ -168,9 +190,9 @@ def check_pod_spec(spec: Object, path: str, *, always_restart: bool = False) -> 
         for index, container in enumerate(spec.get(field) or ()):
             causes += _check_container(container, f"{path}.{field}[{index}]", names)
     policy = spec.get("restartPolicy", "Always")
-    allowed = ("Always",) if always_restart else _POLICIES
-    if policy not in allowed:
-        causes.append(unsupported(f"{path}.restartPolicy", policy, allowed))
+    for allowed in (_POLICIES, ("Always",)) if always_restart else (_POLICIES,):
+        if policy not in allowed:
+            causes.append(unsupported(f"{path}.restartPolicy", policy, allowed))
     return causes
 
 
@@ -179,6 +201,8 @@ def _check_container(container: Object, path: str, names: set[str]) -> list[Caus
     name = container.get("name", "")
     if not name:
         causes.append(required(f"{path}.name"))
+    elif not _LABEL.match(name):
+        causes.append(invalid(f"{path}.name", name, _LABEL_RULE))
     elif name in names:
         causes.append(duplicate(f"{path}.name", name))
     names.add(name)
@@ -188,6 +212,9 @@ def _check_container(container: Object, path: str, names: set[str]) -> list[Caus
         number = port.get("containerPort", 0)
         if not 0 < number < 65536:
             causes.append(invalid(f"{path}.ports[{index}].containerPort", number, "must be between 1 and 65535, inclusive"))
+    causes += [required(f"{path}.env[{index}].name") for index, one in enumerate(container.get("env") or ()) if not one.get("name")]
+    if container.get("imagePullPolicy", "Always") not in _PULL_POLICIES:
+        causes.append(unsupported(f"{path}.imagePullPolicy", container["imagePullPolicy"], _PULL_POLICIES))
     causes += _check_resources(container.get("resources") or {}, f"{path}.resources")
     return causes
 
@@ -200,24 +227,39 @@ def _check_resources(resources: Object, path: str) -> list[Cause]:
                 quantity.parse(amount)
             except ValueError as error:
                 causes.append(invalid(f"{path}.{field}[{name}]", amount, str(error)))
-    return causes
+    return causes or _check_limits(resources, path)
+
+
+def _check_limits(resources: Object, path: str) -> list[Cause]:
+    limits = resources.get("limits") or {}
+    wanted = [(name, amount, limits[name]) for name, amount in (resources.get("requests") or {}).items() if name in limits]
+    return [
+        invalid(f"{path}.requests", amount, f"must be less than or equal to {name} limit of {limit}")
+        for name, amount, limit in wanted
+        if quantity.parse(amount) > quantity.parse(limit)
+    ]
 
 
 def _validate(new: Object, old: Object | None) -> list[Cause]:
     if old is None:
         return check_pod_spec(new["spec"], "spec")
+    causes = check_pod_spec(new["spec"], "spec")
+    for field in ("containers", "initContainers"):
+        if len(new["spec"].get(field) or ()) != len(old["spec"].get(field) or ()):
+            return [*causes, forbidden(f"spec.{field}", "pod updates may not add or remove containers")]
     if _frozen_part(new["spec"]) == _frozen_part(old["spec"]):
-        return []
+        return causes
     return [
+        *causes,
         forbidden(
             "spec",
             _FROZEN,
-        )
+        ),
     ]
 
 
 def _frozen_part(spec: Object) -> Object:
-    kept = {key: value for key, value in spec.items() if key not in ("activeDeadlineSeconds", "tolerations", "nodeName", "schedulingGates")}
+    kept = {key: value for key, value in spec.items() if key not in ("activeDeadlineSeconds", "tolerations", "schedulingGates")}
     for field in ("containers", "initContainers"):
         if field in kept:
             kept[field] = [{key: value for key, value in container.items() if key != "image"} for container in kept[field]]
@@ -332,6 +374,7 @@ POD = Kind(
     defaults=_defaults,
     born=_born,
     validate=_validate,
+    warns=_warnings,
     grace=_grace,
     answers_deleted_object=True,
 )

@@ -99,6 +99,10 @@ def _nothing(obj: Object) -> None:
     """No defaults."""
 
 
+def _no_warnings(obj: Object) -> list[str]:
+    return []
+
+
 def _valid(new: Object, old: Object | None) -> list[Cause]:
     return []
 
@@ -133,6 +137,14 @@ class Kind:
     born: Callable[[Object], None] = _nothing
     validate: Callable[[Object, Object | None], list[Cause]] = _valid
     immutable: tuple[str, ...] = ()
+    warns: Callable[[Object], list[str]] = _no_warnings
+    """What the author of a new one is told, though it is stored."""
+    made_by_update: bool = False
+    """Replacing one that is not there makes it."""
+    checks_metadata: bool = True
+    """Kubernetes checks names and labels of nearly all kinds first; of the others names may be nearly anything, and are checked last."""
+    needs_version: bool = False
+    """Replacing one has to say which version."""
     name_limit: int = 253
     name_is_label: bool = False
     grace: Callable[[Object], int] | None = None

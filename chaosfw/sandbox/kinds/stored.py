@@ -78,20 +78,38 @@ def _claim(obj: Object, now: float) -> str:
 
 
 ROLES = (
-    Kind(kind="Role", plural="roles", group=_RBAC, columns=(NAME, _CREATED), has_status=False, answers_deleted_object=False),
+    Kind(
+        kind="Role",
+        plural="roles",
+        made_by_update=True,
+        group=_RBAC,
+        columns=(NAME, _CREATED),
+        has_status=False,
+        answers_deleted_object=False,
+    ),
     Kind(
         kind="RoleBinding",
         plural="rolebindings",
+        made_by_update=True,
         group=_RBAC,
         columns=(NAME, Column("Role", _role_ref), AGE),
         has_status=False,
         defaults=_default_binding,
         immutable=("roleRef",),
     ),
-    Kind(kind="ClusterRole", plural="clusterroles", group=_RBAC, namespaced=False, columns=(NAME, _CREATED), has_status=False),
+    Kind(
+        kind="ClusterRole",
+        plural="clusterroles",
+        made_by_update=True,
+        group=_RBAC,
+        namespaced=False,
+        columns=(NAME, _CREATED),
+        has_status=False,
+    ),
     Kind(
         kind="ClusterRoleBinding",
         plural="clusterrolebindings",
+        made_by_update=True,
         group=_RBAC,
         namespaced=False,
         columns=(NAME, Column("Role", _role_ref), AGE),

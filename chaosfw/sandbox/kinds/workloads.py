@@ -6,14 +6,28 @@ Deployments and replica sets have controllers; the others are stored and served.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from chaosfw.sandbox.client.verbs import Object
-from chaosfw.sandbox.kinds.pods import check_pod_spec, default_template
+from chaosfw.sandbox.kinds.pods import check_pod_spec, default_template, strange_name
 from chaosfw.sandbox.kinds.row import AGE, NAME, SCALE, Cause, Column, Kind, invalid, items, read, required, text
 from chaosfw.sandbox.objects import moments, selectors
 
 SPEC_TEMPLATE = "spec.template"
+_STRATEGIES = ("Recreate", "RollingUpdate")
+_SURPRISING = (
+    "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: "
+)
+
+
+def names_pods(obj: Object) -> list[str]:
+    """A warning where the pods' names would be strange."""
+    return [_SURPRISING + why] if (why := strange_name(obj["metadata"].get("name", ""))) else []
+
+
+def _born_deployment(obj: Object) -> None:
+    obj["status"] = {}
 
 
 def _containers(path: str) -> Any:
@@ -44,10 +58,19 @@ SELECTOR = Column("Selector", _selector, wide=True)
 def _check_selector_and_template(new: Object, old: Object | None) -> list[Cause]:
     spec = new["spec"]
     causes = check_pod_spec(read(spec, "template.spec", {}), "spec.template.spec", always_restart=True)
+    return [*_check_numbers(spec, ("replicas",)), *_check_labels(spec, causes)]
+
+
+def _check_numbers(spec: Object, names: tuple[str, ...]) -> list[Cause]:
+    found = [(name, spec[name]) for name in names if name in spec]
+    return [invalid(f"spec.{name}", value, "must be greater than or equal to 0") for name, value in found if value < 0]
+
+
+def _check_labels(spec: Object, causes: list[Cause]) -> list[Cause]:
     selector = spec.get("selector")
     if not selector or not (selector.get("matchLabels") or selector.get("matchExpressions")):
-        empty = invalid("spec.selector", "{}", "empty selector is invalid for deployment")
-        if selector:
+        empty = Cause("FieldValueInvalid", "spec.selector", "Invalid value: {}: empty selector is invalid for deployment")
+        if selector is not None:
             return [empty, *causes]
         shown = _map(labels) if (labels := read(spec, "template.metadata.labels")) else "null"
         return [required("spec.selector"), _mismatch(shown), *causes]
@@ -55,8 +78,6 @@ def _check_selector_and_template(new: Object, old: Object | None) -> list[Cause]
     parsed = selectors.of_object(selector)
     if parsed and not parsed.matches(labels):
         causes.insert(0, _mismatch(_map(labels)))
-    if spec.get("replicas", 0) < 0:
-        causes.append(invalid("spec.replicas", spec["replicas"], "must be greater than or equal to 0"))
     return causes
 
 
@@ -80,12 +101,19 @@ def _default_deployment(obj: Object) -> None:
         rolling.setdefault("maxUnavailable", "25%")
         rolling.setdefault("maxSurge", "25%")
     default_template(spec.setdefault("template", {}))
+    for condition in items(obj, "status.conditions"):
+        condition.setdefault("lastUpdateTime", None)
+        condition.setdefault("lastTransitionTime", None)
 
 
 def _check_deployment(new: Object, old: Object | None) -> list[Cause]:
     causes = _check_selector_and_template(new, old)
     strategy = new["spec"].get("strategy", {})
     rolling = strategy.get("rollingUpdate")
+    if strategy.get("type") not in _STRATEGIES:
+        shown = json.dumps({"Type": strategy.get("type"), "RollingUpdate": rolling}, separators=(",", ":"))
+        words = f"Unsupported value: {shown}: supported values: " + ", ".join(f'"{name}"' for name in _STRATEGIES)
+        causes.append(Cause("FieldValueNotSupported", "spec.strategy", words))
     if strategy.get("type") == "Recreate" and rolling:
         causes.append(
             Cause(
@@ -94,6 +122,10 @@ def _check_deployment(new: Object, old: Object | None) -> list[Cause]:
         )
     if rolling and _is_zero(rolling.get("maxSurge")) and _is_zero(rolling.get("maxUnavailable")):
         causes.append(invalid("spec.strategy.rollingUpdate.maxUnavailable", 0, "may not be 0 when `maxSurge` is 0"))
+    causes += _check_numbers(new["spec"], ("minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"))
+    deadline = new["spec"].get("progressDeadlineSeconds")
+    if deadline is not None and deadline <= new["spec"].get("minReadySeconds", 0):
+        causes.append(invalid("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds"))
     return causes
 
 
@@ -105,11 +137,6 @@ def _default_replica_set(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     spec.setdefault("replicas", 1)
     default_template(spec.setdefault("template", {}))
-    labels = spec["template"]["metadata"].get("labels")
-    if labels and not spec.get("selector"):
-        spec["selector"] = {"matchLabels": dict(labels)}
-    if labels and not obj["metadata"].get("labels"):
-        obj["metadata"]["labels"] = dict(labels)
 
 
 def _born_replica_set(obj: Object) -> None:
@@ -199,10 +226,12 @@ DEPLOYMENT = Kind(
         SELECTOR,
     ),
     has_generation=True,
+    warns=names_pods,
     annotations_are_spec=True,
     status_keeps=("labels",),
     subresources=(SCALE,),
     defaults=_default_deployment,
+    born=_born_deployment,
     validate=_check_deployment,
     immutable=("spec.selector",),
 )
@@ -223,8 +252,8 @@ REPLICA_SET = Kind(
         IMAGES,
         SELECTOR,
     ),
-    fields={"status.replicas": "status.replicas"},
     has_generation=True,
+    warns=names_pods,
     subresources=(SCALE,),
     defaults=_default_replica_set,
     born=_born_replica_set,
@@ -240,6 +269,7 @@ STATEFUL_SET = Kind(
     categories=("all",),
     columns=(NAME, Column("Ready", _ratio("status.readyReplicas", "spec.replicas")), AGE, CONTAINERS, IMAGES),
     has_generation=True,
+    warns=names_pods,
     subresources=(SCALE,),
     defaults=_default_stateful_set,
     born=_born_replica_set,

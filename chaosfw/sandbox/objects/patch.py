@@ -250,8 +250,22 @@ def _merge_objects(old: list[Json], new: list[Json], by: str, inner: Shape | Non
         else:
             result[place] = strategic(result[place], item, inner)
     if order is None:
-        return result
+        return _interleaved(result, before=[have.get(by) for have in old], patched=[item[by] for item in new], by=by)
     return _ordered(result, order, lambda item: item.get(by), wanted=lambda item: item.get(by) if isinstance(item, dict) else item)
+
+
+def _interleaved(items: list[Json], *, before: list[Json], patched: list[Json], by: str) -> list[Json]:
+    """
+    What the patch names in the patch's order, what only the server has in its own; where they meet, the server's order decides, and
+    what is new comes first (mergeSortedSlice of Kubernetes' apimachinery/pkg/util/strategicpatch).
+    """
+    named = sorted((item for item in items if item[by] in patched), key=lambda item: patched.index(item[by]))
+    others, result = [item for item in items if item[by] not in patched], []
+    while named and others:
+        first, other = named[0][by], others[0][by]
+        left = first in before and before.index(other) < before.index(first)
+        result.append((others if left else named).pop(0))
+    return [*result, *named, *others]
 
 
 def _merge_set(old: list[Json], new: list[Json], remove: Iterable[Json] | None, order: list[Json] | None) -> list[Json]:

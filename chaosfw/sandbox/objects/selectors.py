@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Operator = Literal["in", "notin", "exists", "absent", "gt", "lt"]
 
@@ -71,6 +71,17 @@ class FieldClause:
     field: str
     value: str
     equal: bool
+
+
+KEY_RULE: Final = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. "
+    "'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+VALUE_RULE: Final = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+)
 
 
 def parse_labels(text: str) -> LabelSelector:
@@ -163,14 +174,12 @@ def _requirement(part: str) -> Requirement:
 
 def _checked(key: str, operator: Operator, values: frozenset[str]) -> Requirement:
     if not is_label_key(key):
-        raise SelectorError(
-            f'unable to parse requirement: <nil>: Invalid value: "{key}": name part must consist of alphanumeric characters'
-        )
+        raise SelectorError(f'unable to parse requirement: <nil>: Invalid value: "{key}": {KEY_RULE}')
     for value in values:
+        if value.startswith("!"):
+            raise SelectorError("unable to parse requirement: found '!', expected: identifier")
         if not is_label_value(value):
-            raise SelectorError(
-                f'unable to parse requirement: values[0][{key}]: Invalid value: "{value}": a valid label must be alphanumeric'
-            )
+            raise SelectorError(f'unable to parse requirement: values[0][{key}]: Invalid value: "{value}": {VALUE_RULE}')
     return Requirement(key, operator, values)
 
 

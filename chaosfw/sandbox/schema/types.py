@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,8 +22,20 @@ _ZERO: Mapping[str, Any] = {"string": "", "integer": 0, "boolean": False, "numbe
 _GO = {"string": "string", "integer": "int32", "boolean": "bool", "number": "float64"}
 
 
+_INDEX = re.compile(r"\[\d+\]")
+_ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+
+
 class MisfitError(ValueError):
     """A value of the wrong JSON type: the body cannot be decoded at all."""
+
+
+class _WrongType(ValueError):
+    """As :class:`MisfitError`, before it is known whose field it is."""
+
+    def __init__(self, have: str, wanted: str) -> None:
+        super().__init__(have, wanted)
+        self.have, self.wanted = have, wanted
 
 
 @cache
@@ -108,7 +121,13 @@ def _object(value: Any, shape: Type | None, path: str, unknown: list[str]) -> An
         if schema is None:
             unknown.append(f"{path}{name}")
         elif inner is not None:
-            fitted = _value(inner, schema, f"{path}{name}", unknown)
+            try:
+                fitted = _value(inner, schema, f"{path}{name}", unknown)
+            except _WrongType as wrong:
+                owner, where = shape.name.rsplit(".", 1)[-1], _INDEX.sub("", f"{path}{name}")
+                raise MisfitError(
+                    f"json: cannot unmarshal {wrong.have} into Go struct field {owner}.{where} of type {wrong.wanted}"
+                ) from wrong
             if fitted or name in shape.required or not _is_container(schema):
                 known[name] = fitted
     for name in shape.required:
@@ -125,17 +144,19 @@ def _value(value: Any, schema: Mapping[str, Any], path: str, unknown: list[str])
     kind = schema.get("type")
     if kind == "array":
         if not isinstance(value, list):
-            raise _misfit(value, path, "[]")
+            raise _wrong(value, "[]")
         return [_value(item, schema.get("items", {}), f"{path}[{index}]", unknown) for index, item in enumerate(value)]
     if "additionalProperties" in schema:
         if not isinstance(value, dict):
-            raise _misfit(value, path, "map[string]string")
+            raise _wrong(value, "map[string]string")
         inner = schema["additionalProperties"] or {}
         return {key: _value(item, inner, f"{path}.{key}", unknown) for key, item in value.items() if item is not None}
     if reference := schema.get("$ref"):
         return _reference(value, reference, path, unknown)
     if kind in _GO and not _is(value, kind):
-        raise _misfit(value, path, _GO[kind])
+        raise _wrong(value, _GO[kind])
+    if schema.get("format") == "byte":
+        _check_bytes(value)
     return value if kind in _GO else _free(value)
 
 
@@ -144,7 +165,7 @@ def _reference(value: Any, reference: str, path: str, unknown: list[str]) -> Any
     if shape is None:
         return str(value) if reference.endswith(".Quantity") else _free(value)
     if not isinstance(value, dict):
-        raise _misfit(value, path, reference.rsplit(".", 1)[-1])
+        raise _wrong(value, reference.rsplit(".", 1)[-1])
     return _object(value, shape, f"{path}.", unknown)
 
 
@@ -158,9 +179,20 @@ def _is(value: Any, kind: str) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _misfit(value: Any, path: str, wanted: str) -> MisfitError:
+def _wrong(value: Any, wanted: str) -> _WrongType:
     have = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}.get(type(value), "value")
-    return MisfitError(f"json: cannot unmarshal {have} into Go struct field {path} of type {wanted}")
+    return _WrongType(have, wanted)
+
+
+def _check_bytes(text: str) -> None:
+    """As Go's base64.StdEncoding names the first byte that is wrong."""
+    kept = text.replace("\r", "").replace("\n", "")
+    body = kept.rstrip("=")
+    wrong = next((index for index, char in enumerate(kept) if char not in _ALPHABET and not (char == "=" and index >= len(body))), None)
+    if wrong is None and (len(kept) % 4 or len(kept) - len(body) > 2):
+        wrong = len(body) if len(kept) > len(body) else len(kept) - len(kept) % 4
+    if wrong is not None:
+        raise MisfitError(f"illegal base64 data at input byte {wrong}")
 
 
 def _free(value: Any) -> Any:

@@ -91,7 +91,24 @@ def test_a_strategic_patch_merges_lists_by_their_key() -> None:
 
     assert [one["name"] for one in changed["containers"]] == ["a", "c"]
     assert changed["containers"][0]["image"] == "1"
-    assert [one["name"] for one in changed["containers"][0]["env"]] == ["X", "Y"]
+    assert [one["name"] for one in changed["containers"][0]["env"]] == ["Y", "X"], "what is new comes first, as a real API server has it"
+
+
+@pytest.mark.parametrize(
+    ("before", "patched", "after"),
+    [
+        (("a", "b", "c"), ("b",), ("a", "b", "c")),
+        (("a", "b", "c"), ("c", "a"), ("b", "c", "a")),
+        (("a", "b"), ("z", "b"), ("z", "a", "b")),
+        (("a", "b"), ("b", "z"), ("a", "b", "z")),
+    ],
+)
+def test_a_merged_list_keeps_the_servers_order_where_it_can(
+    before: tuple[str, ...], patched: tuple[str, ...], after: tuple[str, ...]
+) -> None:
+    target, change = ({"containers": [{"name": name} for name in names]} for names in (before, patched))
+
+    assert tuple(one["name"] for one in patch.strategic(target, change, SPEC)["containers"]) == after
 
 
 def test_element_order_and_list_replacement_are_honoured() -> None:
@@ -139,5 +156,5 @@ def test_a_body_is_taken_as_go_would() -> None:
 
 
 def test_a_wrong_type_cannot_be_taken_at_all() -> None:
-    with pytest.raises(types.MisfitError, match=r"cannot unmarshal string into Go struct field spec.replicas of type int32"):
+    with pytest.raises(types.MisfitError, match=r"cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"):
         types.fit({"spec": {"replicas": "3"}}, types.of_kind("apps", "v1", "Deployment"))
