@@ -35,24 +35,28 @@ def unsettled(cluster: Cluster) -> list[str]:
 
 def misplaced(cluster: Cluster) -> Object | None:
     """
-    A pod of a deployment whose zone has too many of it while another has too few; nothing when all are spread. A deployment that says how
-    it is spread, and not by zones, stands where the scheduler puts it.
+    A pod of a deployment whose zone has too many of it while another has too few; nothing when all are spread. How far zones may be apart
+    is what the deployment says of zones; one that says nothing at all has at least one pod in each, and one that says how it is spread,
+    and not by zones, stands where the scheduler puts it.
     """
     zone_of = _open_zones(cluster.nodes)
     zones = set(zone_of.values())
     for deployment in cluster.deployments:
-        if len(zones) < 2 or (deployment["spec"].get("replicas") or 0) < len(zones) or not _by_zones(deployment):
+        skew = _skew(deployment)
+        if len(zones) < 2 or (deployment["spec"].get("replicas") or 0) < len(zones) or skew is None:
             continue
         by_zone = _by_zone(_pods_of(deployment, cluster.pods), zone_of, zones)
-        fullest = max(by_zone.values(), key=len)
-        if fullest and len(fullest) - min(map(len, by_zone.values())) > 1:
+        fullest, fewest = max(by_zone.values(), key=len), min(map(len, by_zone.values()))
+        if len(fullest) - fewest > 1 and (not fewest or 0 < skew < len(fullest) - fewest):
             return max(fullest, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
     return None
 
 
-def _by_zones(deployment: Object) -> bool:
+def _skew(deployment: Object) -> int | None:
+    """How many more pods one zone may have than another; 0: nothing is said of that; None: it is spread by something else."""
     declared = deployment["spec"]["template"]["spec"].get("topologySpreadConstraints") or ()
-    return not declared or any(one["topologyKey"] == _ZONE for one in declared)
+    by_zone = [int(one["maxSkew"]) for one in declared if one["topologyKey"] == _ZONE]
+    return min(by_zone) if by_zone else None if declared else 0
 
 
 def _unavailable(deployment: Object) -> str:

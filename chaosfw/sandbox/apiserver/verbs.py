@@ -244,7 +244,7 @@ class Verbs:
         _mark(row, obj, grace)
         if gone:
             removed = self._remove(row, _key_of(row, obj))
-            told = row.grace and (options.grace == 0 or read(obj, "spec.nodeName"))
+            told = row.grace and (options.grace == 0 or options.uid or options.version or read(obj, "spec.nodeName"))
             return Outcome(entry(obj, removed.version) if told else removed, gone=True)
         return Outcome(old if writing.is_same(obj, old.obj) else self._store(row, obj, False, version=old.version))
 
