@@ -50,7 +50,10 @@ _HEALTH = ("/healthz", "/livez", "/readyz")
 
 
 class ApiServer:
-    """One embedded API server. ``tokens`` maps bearer tokens to user names; ``pod_door`` answers for what runs in pods."""
+    """
+    One embedded API server. ``tokens`` maps bearer tokens to user names; ``pod_door`` answers for what runs in pods;
+    ``toleration_seconds`` is how long a pod that does not say stays on a lost node.
+    """
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from chaosfw.sandbox.apiserver.admission import Admission
 from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.kinds.row import Cause, Kind, forbidden, invalid, read, required
 from chaosfw.sandbox.objects import moments, selectors
-from chaosfw.sandbox.objects.names import random_suffix
+from chaosfw.sandbox.objects.names import DNS_LABEL, DNS_LABEL_RULE, random_suffix
 from chaosfw.sandbox.schema import types
 from chaosfw.timing import SYSTEM
 
@@ -31,16 +31,11 @@ _SERVER_ONLY = (
 )
 _KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "name", "namespace", "generateName")
 _SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-_LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 _PATH_SEGMENT = re.compile(r"^[^/%]+$")
 _SUBDOMAIN_RULE = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an "
     "alphanumeric character (e.g. 'example.com', "
     "regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-)
-_LABEL_RULE = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric "
-    "character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 )
 _GENERATED_NAME_ROOM = 58
 
@@ -226,7 +221,7 @@ def _check_metadata(row: Kind, metadata: Object) -> list[Cause]:
     if not name:
         return [required("metadata.name", "name or generateName is required"), *_check_labels(metadata)]
     causes: list[Cause] = []
-    form, rule = (_LABEL, _LABEL_RULE) if row.name_is_label else (_SUBDOMAIN, _SUBDOMAIN_RULE)
+    form, rule = (DNS_LABEL, DNS_LABEL_RULE) if row.name_is_label else (_SUBDOMAIN, _SUBDOMAIN_RULE)
     if row.group == "rbac.authorization.k8s.io" or not row.checks_metadata:
         form, rule = _PATH_SEGMENT, "may not contain '/' or '%'"
     if len(name) > row.name_limit:

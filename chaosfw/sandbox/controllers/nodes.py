@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -112,8 +112,8 @@ class Nodes:
             self._excuse(self._clock.monotonic_ns() - due)
             try:
                 await self._look()
-            except (ApiError, OSError) as error:
-                LOG.warning("node monitor: %s; looking again", error)
+            except Exception:  # whatever it was: without this task no node is ever lost again
+                LOG.exception("node monitor failed; looking again")
 
     def _excuse(self, late: int) -> None:
         """Who sleeps hears nothing: while this process, or the whole machine, stood still for ``late`` nanoseconds, no node was silent."""
@@ -124,11 +124,7 @@ class Nodes:
     async def _look(self) -> None:
         nodes = list(self._caches["nodes"].all())
         for node in nodes:
-            try:
-                await self._judge(node)
-            except ApiError as error:
-                if error.code not in (404, 409):  # gone, or changed under us: seen again in a moment
-                    raise
+            await _unless_changed(self._judge(node))
         await self._weigh(nodes)
 
     async def _judge(self, node: Object) -> None:
@@ -186,6 +182,7 @@ class Nodes:
         except ApiError as error:
             if error.code not in (404, 409):
                 raise
+            return
         self._recorder.tell(pod, "NodeNotReady", "Node is not ready", warning=True)
 
     # --- NoExecute, at a rate
@@ -217,16 +214,16 @@ class Nodes:
     async def _taint(self) -> None:
         while True:
             await asyncio.sleep(_TAINTING_PERIOD)
-            for zone, names in self._waiting.items():
+            for zone, names in list(self._waiting.items()):  # zones come while one is tainted
                 try:
                     await self._taint_one(zone, names)
-                except (ApiError, OSError) as error:
-                    LOG.debug("tainting in zone %s: %s; trying again", zone, error)
+                except Exception as error:  # as above, and no taint
+                    LOG.warning("tainting in zone %s: %s; trying again", zone, error)
 
     async def _taint_one(self, zone: str, names: dict[str, None]) -> None:
         """The first that waits, when the rate allows."""
-        now, rate = self._clock.monotonic_ns(), self._rate(zone)
-        if not names or not rate or now < self._next_ns.get(zone, 0):
+        now = self._clock.monotonic_ns()
+        if not names or now < self._next_ns.get(zone, 0) or not (rate := self._rate(zone)):
             return
         name = next(iter(names))
         node = self._caches["nodes"].get("", name)
@@ -244,15 +241,15 @@ class Nodes:
     # --- zones
 
     async def _weigh(self, nodes: Iterable[Object]) -> None:
-        """What is lost of each zone. When all are, evictions stop and taints go; when one comes back, all others get their grace anew."""
+        """What is lost of each zone. While all are, evictions stop and taints go; when one comes back, all others get their grace anew."""
         by_zone: dict[str, list[bool]] = {}
         for node in nodes:
             current = self._caches["nodes"].get("", node["metadata"]["name"]) or node
             by_zone.setdefault(_zone(node), []).append(_ready(current) == "True")
         before, self._states = self._states, {zone: zone_state(ready) for zone, ready in by_zone.items()}
-        if all_lost(self._states) and not all_lost(before):
+        if all_lost(self._states):
             for node in self._caches["nodes"].all():
-                await self._welcome(node)
+                await _unless_changed(self._welcome(node))
         elif all_lost(before) and not all_lost(self._states):
             for heard in self._heard.values():
                 heard.at_ns = self._clock.monotonic_ns()
@@ -267,6 +264,15 @@ class Nodes:
         body = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "spec": {"taints": taints or None}}
         found = await self._client.patch("nodes", metadata["name"], body)
         await self._caches["nodes"].seen(found["metadata"]["resourceVersion"])
+
+
+async def _unless_changed(work: Awaitable[None]) -> None:
+    """What is gone, or was changed under us, is seen again in a moment."""
+    try:
+        await work
+    except ApiError as error:
+        if error.code not in (404, 409):
+            raise
 
 
 def no_schedule(node: Object) -> set[str]:

@@ -4,7 +4,6 @@ The pod's row, and what every kind that carries a pod template shares: defaults 
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from chaosfw.sandbox.client.verbs import Object
@@ -24,6 +23,7 @@ from chaosfw.sandbox.kinds.row import (
     unsupported,
 )
 from chaosfw.sandbox.objects import moments, quantity
+from chaosfw.sandbox.objects.names import DNS_LABEL, DNS_LABEL_RULE
 
 DEFAULT_GRACE = 30
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
@@ -32,11 +32,6 @@ _FROZEN = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
-)
-_LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-_LABEL_RULE = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric "
-    "character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 )
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _HOSTNAME = "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: "
@@ -201,8 +196,8 @@ def _check_container(container: Object, path: str, names: set[str]) -> list[Caus
     name = container.get("name", "")
     if not name:
         causes.append(required(f"{path}.name"))
-    elif not _LABEL.match(name):
-        causes.append(invalid(f"{path}.name", name, _LABEL_RULE))
+    elif not DNS_LABEL.match(name):
+        causes.append(invalid(f"{path}.name", name, DNS_LABEL_RULE))
     elif name in names:
         causes.append(duplicate(f"{path}.name", name))
     names.add(name)

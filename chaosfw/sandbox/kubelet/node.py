@@ -97,10 +97,6 @@ class Heartbeat:
         """The machine came up again: from the next report on it has another boot id."""
         self._boots += 1
 
-    @property
-    def boot(self) -> str:
-        return str(self._object()["status"]["nodeInfo"]["bootID"])
-
     async def register(self) -> None:
         """A node that is there already, as after a restart, gets its status anew."""
         body = self._object()

@@ -7,14 +7,18 @@ import copy
 import math
 import time
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from chaosfw.sandbox.client.verbs import ApiError, Object
-from chaosfw.sandbox.controllers import rollout
+from chaosfw.sandbox.controllers import orphans, rollout
+from chaosfw.sandbox.controllers.nodes import Nodes, _Heard
 from chaosfw.sandbox.controllers.rollout import SetCount
 from chaosfw.sandbox.objects.tolerations import patience
+from chaosfw.sandbox.profiles import PROFILES
+from chaosfw.timing import nanoseconds
 from tests.sandbox.apiserver.plane import DEADLINE, Plane, deployment, is_ready, plane, ready, service
 
 SLICES = "endpointslices.discovery.k8s.io"
@@ -424,3 +428,60 @@ def test_a_pod_that_tolerates_for_a_while_goes_after_it() -> None:
         assert time.monotonic() - began >= 1.0, "not before its time"
 
     tell(story)
+
+
+def test_pods_that_end_on_a_node_out_of_service_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its kubelet will never say that they are gone; the taint is somebody's word that nothing of it runs (KEP-2268)."""
+    monkeypatch.setattr(orphans, "PERIOD", 0.05)
+
+    async def story(running: Plane) -> None:
+        await rolled_out(running)
+        kubelet = running.kubelet
+        assert kubelet is not None
+        kubelet.lets_go = False
+        pods, _ = await running.client.list("pods", **PLACE)
+        [victim] = [pod["metadata"]["uid"] for pod in pods if pod["spec"]["nodeName"] == "n1"]
+        lost = {"conditions": [{"type": "Ready", "status": "Unknown"}]}
+        await running.client.patch("nodes", "n1", {"status": lost}, subresource="status", style="strategic")
+        taint = {"key": orphans.OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"}
+        await running.client.patch("nodes", "n1", {"spec": {"taints": [taint]}})
+
+        await running.until("pods", lambda found: victim not in {pod["metadata"]["uid"] for pod in found} and ready(3)(found))
+
+    tell(story)
+
+
+def test_while_everything_stood_still_no_node_was_silent() -> None:
+    """A machine that was suspended, or a process that got no time, must not find all its nodes lost."""
+    watched = Nodes(SimpleNamespace(client=None), None, profile=PROFILES["fast"])  # type: ignore[arg-type]  # asks nobody here
+    watched._heard["n1"] = heard = _Heard(renewed="", reported="", at_ns=100)
+
+    watched._excuse(nanoseconds(0.4))
+    assert heard.at_ns == 100
+    watched._excuse(nanoseconds(30.0))
+    assert heard.at_ns == 100 + nanoseconds(30.0)
+
+
+def test_a_second_zone_may_be_lost_while_the_first_is_tainted() -> None:
+    """The task that taints goes on."""
+
+    async def story() -> None:
+        watched = Nodes(SimpleNamespace(client=None), None, profile=PROFILES["fast"])  # type: ignore[arg-type]  # asks nobody here
+        seen: list[str] = []
+        both = asyncio.Event()
+
+        async def taint_one(zone: str, names: dict[str, None]) -> None:
+            seen.append(zone)
+            watched._waiting.setdefault("b", {})
+            await asyncio.sleep(0)
+            if "b" in seen:
+                both.set()
+
+        watched._taint_one = taint_one  # type: ignore[method-assign]  # what it does to a zone is not asked here
+        watched._waiting["a"] = {}
+        watched.start()
+        async with asyncio.timeout(DEADLINE):
+            await both.wait()
+        await watched.stop()
+
+    asyncio.run(story())
