@@ -12,12 +12,15 @@ import pytest
 
 from chaosfw.analysis.samples import series
 from chaosfw.errors import DriverError, UsageError
+from chaosfw.load.book import Book
 from chaosfw.load.child import ChildRun
+from chaosfw.load.health import Vitals
 from chaosfw.load.k6 import program
 from chaosfw.load.k6.driver import K6Driver
 from chaosfw.load.k6.script import written
-from chaosfw.load.k6.stream import Request, outcome_of
-from chaosfw.model.load import Endpoint, Load, Outcome, Script
+from chaosfw.load.k6.stream import Request, Stream, Tags, outcome_of
+from chaosfw.model.load import SAMPLE, Endpoint, Load, Outcome, Script
+from chaosfw.timing import SYSTEM
 from tests.load.conftest import GRACE, K6, Server, closed_port, ended, rows, wait_for
 
 VERSIONS = pytest.mark.parametrize("version", sorted(K6))
@@ -319,12 +322,73 @@ def test_rates_are_whole_numbers_in_a_unit_of_time(rate: float, whole: int, unit
     ],
 )
 def test_what_an_error_code_means(code: int, status: int, took: float, outcome: Outcome) -> None:
-    tags = {"status": str(status), "error_code": str(code) if code else ""}
+    assert outcome_of(Request(end=0, took=took, tags=Tags(status=status, code=code), vu=b"vu=1", failed=True)) is outcome
 
-    assert outcome_of(Request(end=0, took=took, tags=tags, vu="1", failed=True)) is outcome
+
+HEADER = "metric_name,timestamp,metric_value,check,error,error_code,status,extra_tags,metadata"
+
+
+def points(*, at: int, error: str = "", code: str = "", status: int = 200, failed: int | None = 0, vu: int = 1) -> list[str]:
+    """What k6 writes of one request, in ms."""
+    names = ["s", "_duration", "_blocked", "_connecting", "_tls_handshaking", "_sending", "_waiting", "_receiving"]
+    values = [1.0, 5.0, 2.0, 1.0, 0.0, 0.0, 5.0, 0.0]
+    lines = [f"http_req{name},{at},{value:f},,{error},{code},{status},,vu={vu}" for name, value in zip(names, values, strict=True)]
+    return lines if failed is None else [*lines, f"http_req_failed,{at},{failed:f},,{error},{code},{status},,vu={vu}"]
+
+
+def read(out: Path, text: str, *, pieces: int) -> tuple[list[tuple[int, int, int, Outcome, int]], Stream]:
+    """Due, sent, end, outcome and status of each sample, of a stream that comes in pieces of so many bytes."""
+    book = Book(out / f"{pieces}.bin")
+    stream = Stream(load=Load(endpoint="shop", rate=0.0), book=book, vitals=Vitals(SYSTEM, on=0), clock=SYSTEM, planned=False)
+    data = text.encode()
+    for begin in range(0, len(data), pieces):
+        stream.feed(data[begin : begin + pieces])
+    stream.close()
+    book.close()
+    rows = SAMPLE.iter_unpack((out / f"{pieces}.bin").read_bytes())
+    return [(due, sent, end, Outcome(outcome), status) for due, sent, end, status, _, outcome, *_ in rows], stream
+
+
+def test_a_stream_reads_the_same_wherever_its_pieces_begin(tmp_path: Path) -> None:
+    second = 10**9
+    lines = [
+        HEADER,
+        *points(at=second),
+        f"checks,{second},1.000000,is good,,,,,vu=1",
+        f'checks,{second},0.000000,"is good, and\nnot bad",,,,,vu=1',
+        *points(at=2 * second, status=500, code="1500", failed=1),
+        *points(at=3 * second, status=0, code="1212", error='"dial: refused, ""why""\nnobody knows"', failed=1, vu=2),
+        f"data_sent,{second},10.000000,,,,,,vu=1",
+        f"dropped_iterations,{4 * second},2.000000,,,,,,",
+        *points(at=5 * second, failed=None),
+        *points(at=6 * second, status=404, code="1404", failed=None),
+    ]
+    text = "\n".join(lines) + "\n"
+
+    whole, stream = read(tmp_path, text, pieces=len(text))
+
+    took, blocked = 5_000_000, 2_000_000
+    sent = [one * second - took - blocked for one in (1, 2, 3, 5, 6)]
+    outcomes = [Outcome.ok, Outcome.http_5xx, Outcome.refused, Outcome.ok, Outcome.http_4xx]
+    requests = [one for one in whole if one[3] is not Outcome.dropped]
+    assert [one[1] for one in requests] == sent
+    assert [one[3] for one in requests] == outcomes
+    assert [one[0] for one in whole if one[3] is Outcome.dropped] == [4 * second] * 2
+    assert {name: (one.asked, one.failed) for name, one in stream.checks.items()} == {"is good": (1, 0), "is good, and not bad": (1, 1)}
+    assert (stream.unread, sorted(stream.last)) == (0, [b"vu=1", b"vu=2"])
+    for pieces in (1, 2, 7, 100, 1000):
+        assert read(tmp_path, text, pieces=pieces)[0] == whole, pieces
+
+
+def test_points_of_a_kind_that_we_do_not_know_are_counted_and_not_passed_over(tmp_path: Path) -> None:
+    text = "\n".join([HEADER, *points(at=10**9), *reversed(points(at=2 * 10**9)), *points(at=3 * 10**9)]) + "\n"
+
+    found, stream = read(tmp_path, text, pieces=len(text))
+
+    assert (len(found), stream.unread) == (2, 1)
 
 
 def test_what_this_machine_lacks_is_dropped_and_not_refused() -> None:
-    tags = {"status": "0", "error_code": "1213", "error": "dial: too many open files"}
+    tags = Tags(code=1213, error="dial: too many open files")
 
-    assert outcome_of(Request(end=0, took=0.0, tags=tags, vu="1", failed=True)) is Outcome.dropped
+    assert outcome_of(Request(end=0, took=0.0, tags=tags, vu=b"vu=1", failed=True)) is Outcome.dropped

@@ -8,6 +8,7 @@ Runs in the child ``python -m chaosfw.processes.k6`` only, and is all that it do
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import select
 import signal
@@ -34,8 +35,10 @@ STOP = 2.0
 """Seconds that k6 may take to end after its signal."""
 MOST_LOGGED = 256_000
 """Bytes of k6's own words that are kept."""
-TICK = 0.025
-"""Seconds between two writes to disk."""
+TICK = 0.02
+"""Seconds between two looks at the pipe, unless there was a lot in it: each look takes a core from k6 for a moment."""
+PIPE = 1 << 20
+"""Bytes that wait between two looks: what a user may have without asking (/proc/sys/fs/pipe-max-size)."""
 
 
 class Collector:
@@ -48,14 +51,15 @@ class Collector:
         with open(os.devnull, "rb") as nothing:
             self._k6 = subprocess.Popen(words, stdin=nothing, stdout=2, stderr=subprocess.PIPE, pass_fds=[theirs], preexec_fn=_die_with_us)
         os.close(theirs)
+        _enlarge(self._pipe)
         assert self._k6.stderr is not None
         self._log, self._logged = self._k6.stderr.fileno(), 0
         os.set_blocking(self._pipe, False)
         self._vitals = Vitals(SYSTEM, on=SYSTEM.monotonic_ns(), cpu=_used(self._k6.pid))
         self._book = Book(self._out / "samples.bin")
         self._stream = Stream(load=orders.load, book=self._book, vitals=self._vitals, clock=SYSTEM, planned=orders.load.script is None)
-        self._rest = b""
         self._told = self._said = False
+        self._pause = TICK
         self._off = 0
 
     def run(self) -> None:
@@ -65,13 +69,13 @@ class Collector:
             now = SYSTEM.monotonic_ns()
             if deadline and now >= deadline:
                 deadline = self._press(now)
-            ready = select.select([self._pipe, *([self._log] if self._log else []), *([stdin] if waiting else [])], [], [], TICK)[0]
+            ready = select.select([*([self._log] if self._log else []), *([stdin] if waiting else [])], [], [], self._pause)[0]
             if self._log in ready:
                 self._pass_on()
             if stdin in ready and not os.read(stdin, 1):
                 waiting, self._off = False, SYSTEM.monotonic_ns()
                 deadline = self._off + nanoseconds(self._orders.load.timeout)
-            ended = self._pipe in ready and self._read()
+            ended = self._read()
             self._look()
         self._finish(self._k6.wait())
 
@@ -83,13 +87,13 @@ class Collector:
 
     def _read(self) -> bool:
         """Whether that was the end."""
-        piece = os.read(self._pipe, 1 << 20)
-        lines, newline, rest = piece.rpartition(b"\n")
-        if newline:
-            self._stream.feed(self._rest + lines)
-            self._rest = rest
-        else:
-            self._rest += piece
+        try:
+            piece = os.read(self._pipe, PIPE)
+        except BlockingIOError:
+            self._pause = TICK
+            return False
+        self._stream.feed(piece)
+        self._pause = TICK if len(piece) < PIPE // 4 else 0.0
         return not piece
 
     def _pass_on(self) -> None:
@@ -141,7 +145,7 @@ class Collector:
             unhealthy=self._vitals.unhealthy(),
             suspended=self._vitals.suspended,
             ended="" if self._told else ending(code),
-            lost=silent + self._stream.longer,
+            lost=silent + self._stream.longer + self._stream.unread,
             said=tuple(said[:20]),
         )
         seal(self._book, self._out, ended)
@@ -155,6 +159,13 @@ def _die_with_us() -> None:
     """In k6, before it is k6: it answers our signals again, and ends with this process whatever ends that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
+
+
+def _enlarge(pipe: int) -> None:
+    try:
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
+    except PermissionError:  # this user has many pipes already, or the machine allows less: k6 then waits for us more often
+        pass
 
 
 def _used(pid: int) -> Callable[[], float]:

@@ -53,12 +53,13 @@ class K6Driver:
         model: Literal["open", "closed"] = "open"
         tags: tuple[str, ...] = ()
         if load.script is None:
-            script = Script(file=str(out.resolve() / "load.js"))
+            script, most = Script(file=str(out.resolve() / "load.js")), vus(load)
             Path(script.file).write_text(written(load, url=at.url, seconds=long))
         else:
             script = load.script
             file = str(self._root / script.file)
             declared = program.declared(binary, file, env=_env(script, at))
+            most = script.users or declared.vus
             model, tags = "open" if declared.open and not script.users else "closed", declared.tags
         words = program.command(
             binary,
@@ -73,7 +74,7 @@ class K6Driver:
             self.name,
             Orders(load=load, url=at.url, out=str(out.resolve()), seconds=long, command=tuple(words), model=model),
             within=START_WITHIN + load.timeout + EACH_VU * (vus(load) if load.script is None else script.users),
-            env=program.surroundings(os.environ) | {"PYTHONPATH": str(Path(__file__).resolve().parents[3])},
+            env=program.surroundings(os.environ, vus=most) | {"PYTHONPATH": str(Path(__file__).resolve().parents[3])},
             cwd=str(self._root),
         )
 

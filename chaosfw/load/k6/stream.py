@@ -1,7 +1,8 @@
 """
 k6's stream of points becomes samples: one for each request, with the time that it really took and what it really met.
 
-Runs in the child ``python -m chaosfw.processes.k6``. k6 stamps the *end* of a request by the wall, leaves the time until
+Runs in the child ``python -m chaosfw.processes.k6``, beside a k6 that wants the same cores: each request costs microseconds here, by one
+expression that finds its nine lines at once. k6 stamps the *end* of a request by the wall, leaves the time until
 it had a connection out of ``http_req_duration``, and writes 0 ms for a connection that was refused or never came about; all three are put
 right here.
 """
@@ -9,12 +10,10 @@ right here.
 from __future__ import annotations
 
 import bisect
+import csv
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
-from functools import lru_cache
-
-import msgspec
+from typing import NamedTuple
 
 from chaosfw.load.book import Book
 from chaosfw.load.health import Vitals
@@ -28,42 +27,59 @@ SLACK = 1.0
 STEPPED = 5_000_000
 """A wall clock that moved more than 5 ms against the monotonic one was set by somebody: what it stamps is not known then."""
 
-_WANTED = re.compile(
-    rb'\{"metric":"(http_req_(?:duration|blocked|connecting|failed)|dropped_iterations|checks|%s)","type":"Point"[^\n]*' % BEGAN.encode()
+MOST_KNOWN = 10_000
+"""Different tags that are kept in memory: a script can make more of them than there is room for."""
+
+_REQUEST = (
+    rb"http_req_duration,(?P<end>\d+),(?P<took>[\d.]+),(?P<tags>.*)\n"
+    rb"http_req_blocked,\d+,(?P<blocked>[\d.]+),.*\n"
+    rb"http_req_connecting,\d+,(?P<connecting>[\d.]+),.*\n"
+    rb"http_req_tls_handshaking,.*\nhttp_req_sending,.*\nhttp_req_waiting,.*\nhttp_req_receiving,.*"
+    rb"(?:\nhttp_req_failed,\d+,(?P<failed>[\d.]+).*)?"
 )
-"""Begins with what only a line begins with, so that it is looked for fast."""
-_OURS = (b"too many open files", b"cannot assign requested address", b"no buffer space")
+"""The points of one request, which come one after the other. The last is not there when the script took it away."""
+_OTHER = rb"(?P<metric>dropped_iterations|checks|%s),(?P<at>\d+),(?P<value>[\d.]+),(?P<other>.*)" % BEGAN.encode()
+_UNITS = re.compile(rb"\n(?:%s|%s)" % (_REQUEST, _OTHER))
+_NUMBERED = f"{NUMBER}=".encode()
+_QUOTED = re.compile(rb'"[^"]*"')
+_UNFINISHED = (
+    b"http_reqs,",
+    b"http_req_duration,",
+    b"http_req_blocked,",
+    b"http_req_connecting,",
+    b"http_req_tls_handshaking,",
+    b"http_req_sending,",
+    b"http_req_waiting,",
+    b"http_req_receiving,",
+)
+"""A line that begins so may have more of its request behind it."""
+_OURS = ("too many open files", "cannot assign requested address", "no buffer space")
 """In k6's words for an error: this machine had no descriptor, port or buffer."""
 
 
-class Point(msgspec.Struct):
-    """What k6 tells of one metric at one instant."""
+class Tags(NamedTuple):
+    """What k6 says of a request in its columns. Few differ, so each is read once."""
 
-    time: str
-    value: float
-    tags: dict[str, str] | None = None
-    metadata: dict[str, str] = {}
-
-
-class Line(msgspec.Struct):
-    """A line with a point."""
-
-    data: Point
+    status: int = 0
+    code: int = 0
+    error: str = ""
+    check: str = ""
 
 
-_LINE = msgspec.json.Decoder(Line)
-
-
-@dataclass(slots=True)
-class Request:
-    """The points of one request, which come one after the other."""
+class Request(NamedTuple):
+    """One request as k6 tells of it: ``end`` by the monotonic clock in ns; ``took`` and ``connecting`` in ms; ``failed`` None: not told."""
 
     end: int
     took: float
-    tags: dict[str, str]
-    vu: str
+    tags: Tags
+    vu: bytes
+    number: int | None = None
     failed: bool | None = None
     connecting: float = 0.0
+
+
+_ANSWERED = frozenset({Outcome.ok, Outcome.http_4xx, Outcome.http_5xx, Outcome.read_timeout})
+"""What can become of a request that has a connection."""
 
 
 @dataclass(slots=True)
@@ -89,11 +105,24 @@ class Stream:
     dropped: int = 0
     longer: int = 0
     """Requests that took longer than the load's time-out: the script lets them, and of others nothing may be known."""
-    last: dict[str, int] = field(default_factory=dict)
+    last: dict[bytes, int] = field(default_factory=dict)
     """When each VU was heard of last."""
-    _open: Request | None = None
+    _asked: int = 0
+    _told: int = 0
+    _rest: bytes = b"\n"
+    _columns: list[str] = field(default_factory=list)
+    _known: dict[bytes, Tags] = field(default_factory=dict)
     _drops: list[int] = field(default_factory=list)
     _offset: int = 0
+    _longest: int = 0
+
+    def __post_init__(self) -> None:
+        self._longest = nanoseconds(self.load.timeout + SLACK)
+
+    @property
+    def unread(self) -> int:
+        """Requests that k6 counted and whose points were not what we know of k6: of them nothing is known."""
+        return self._asked - self._told
 
     def anchor(self) -> None:
         """Ten times a second: how far the wall is from the monotonic clock."""
@@ -103,92 +132,123 @@ class Stream:
             self.vitals.sent(now, late=abs(offset - self._offset))
         self._offset = offset
 
-    def feed(self, lines: bytes) -> None:
-        """Whole lines of ``--out json``. Of the thirteen points of a request four are looked at."""
-        for match in _WANTED.finditer(lines):
-            metric, line = match[1], match[0]
-            if metric == b"http_req_duration":
-                self._begin(_point(line))
-            elif metric == b"http_req_failed":
-                self._failed(line)
-            elif metric == b"http_req_blocked" and self._open is not None:
-                self._open.took += _value(line)  # until it had a connection: of a new one, connecting and TLS are parts of it
-            elif metric == b"http_req_connecting" and self._open is not None:
-                self._open.connecting = _value(line)
-            elif metric == b"dropped_iterations":
-                self._drop(_point(line))
-            elif metric == b"checks":
-                self._check(_point(line))
-            elif metric == BEGAN.encode():
-                self.on = int(_point(line).value * 1e6) - self._offset
+    def feed(self, piece: bytes) -> None:
+        """A piece of ``--out csv``, wherever it begins and ends. Points of a request wait for those that belong to it."""
+        found = self._rest + piece
+        if b'"' in found:  # an error or a check with a comma in it, or with a newline
+            if found.count(b'"') % 2:
+                self._rest = found
+                return
+            found = _QUOTED.sub(lambda one: one[0].replace(b"\n", b" "), found)
+        whole = _whole(found)
+        if whole:
+            self._read(found[:whole])
+        self._rest = found[whole:]
 
     def close(self) -> None:
-        """The last request."""
-        if self._open is not None:
-            self._write(self._open)
-            self._open = None
+        """What waited for more."""
+        self._read(self._rest)
+        self._rest = b"\n"
 
-    def _begin(self, point: Point) -> None:
-        self.close()
-        self._open = Request(end=_wall(point.time) - self._offset, took=point.value, tags=point.tags or {}, vu=point.metadata.get("vu", ""))
+    def _read(self, lines: bytes) -> None:
+        if not self._columns:
+            self._columns = lines.lstrip(b"\n").partition(b"\n")[0].decode().split(",")[3:-2]
+        self._asked += lines.count(b"\nhttp_reqs,")
+        for end, took, tags, blocked, connecting, failed, metric, at, value, other in _UNITS.findall(lines):
+            if end:
+                self._told += 1
+                self._write(self._request(end, took, tags, blocked, connecting, failed))
+            elif metric == b"checks":
+                self._check(other, passed=float(value) > 0)
+            elif metric == b"dropped_iterations":
+                self._drop(int(at) - self._offset, amount=round(float(value)))
+            else:
+                self.on = int(float(value) * 1e6) - self._offset
 
-    def _failed(self, line: bytes) -> None:
-        if self._open is not None:
-            self._open.failed = _value(line) > 0
-            self.close()
+    def _request(self, end: bytes, took: bytes, tags: bytes, blocked: bytes, connecting: bytes, failed: bytes) -> Request:
+        told, extra, vu = self._split(tags)
+        number = int(extra[len(_NUMBERED) :]) if self.planned and extra.startswith(_NUMBERED) else None
+        until = float(took) + float(blocked)  # until it had a connection: of a new one, connecting and TLS are parts of it
+        return Request(int(end) - self._offset, until, told, vu, number, float(failed) > 0 if failed else None, float(connecting))
+
+    def _split(self, tags: bytes) -> tuple[Tags, bytes, bytes]:
+        """The columns of k6's own tags, then all others, then what is no tag: ``vu=3``."""
+        if b'"' in tags:
+            *columns, more, others = next(csv.reader([tags.decode(errors="replace")]))
+            return self._tags(columns), more.encode(), others.encode()
+        first, extra, vu = tags.rsplit(b",", 2)
+        known = self._known.get(first)
+        if known is None:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            known = self._known[first] = self._tags(first.decode(errors="replace").split(","))
+        return known, extra, vu
+
+    def _tags(self, columns: list[str]) -> Tags:
+        told = dict(zip(self._columns, columns, strict=False))
+        return Tags(
+            status=int(told.get("status") or 0),
+            code=int(told.get("error_code") or 0),
+            error=told.get("error", ""),
+            check=told.get("check", ""),
+        )
 
     def _write(self, one: Request) -> None:
-        status = int(one.tags.get("status") or 0)
-        outcome = outcome_of(one)
-        took = round(one.took * 1e6)
-        if outcome in (Outcome.connect_timeout, Outcome.read_timeout):
+        outcome, took = outcome_of(one), round(one.took * 1e6)
+        if outcome is Outcome.connect_timeout or outcome is Outcome.read_timeout:
             took = max(took, nanoseconds(self.load.timeout))  # it waited that long, whatever k6 wrote down
-        self.longer += took > nanoseconds(self.load.timeout + SLACK)
+        if took > self._longest:
+            self.longer += 1
         sent = one.end - took
         if not self.on:
             self.on = sent
         self.last[one.vu] = one.end
-        due = self._due(one, sent=sent)
+        due = sent if one.number is None else self._due(one.number, sent=sent)
         if outcome is Outcome.dropped:
             self.vitals.dropped(due)
             self.book.write(due, sent=0, end=0, outcome=outcome, status=0, marker=None, reused=True, received=0)
             return
-        reused = one.connecting == 0 and outcome in (Outcome.ok, Outcome.http_4xx, Outcome.http_5xx, Outcome.read_timeout)
-        self.book.write(due, sent=sent, end=one.end, outcome=outcome, status=status, marker=None, reused=reused, received=0)
+        reused = not one.connecting and outcome in _ANSWERED
+        self.book.write(due, sent=sent, end=one.end, outcome=outcome, status=one.tags.status, marker=None, reused=reused, received=0)
 
-    def _due(self, one: Request, *, sent: int) -> int:
+    def _due(self, number: int, *, sent: int) -> int:
         """By its number, and those before it that were never sent. A script of the user's has no schedule that we know."""
-        number = one.tags.get(NUMBER) if self.planned else None
-        if number is None:
-            return sent
         before = bisect.bisect_right(self._drops, sent)
-        due = self.on + round((int(number) + before) * NANOSECONDS / self.load.rate)
+        due = self.on + round((number + before) * NANOSECONDS / self.load.rate)
         late = max(0, sent - due)
         self.book.late(late)
         self.vitals.sent(due, late=late)
         return min(due, sent)
 
-    def _drop(self, point: Point) -> None:
-        at = _wall(point.time) - self._offset
-        for _ in range(int(point.value)):
+    def _drop(self, at: int, *, amount: int) -> None:
+        for _ in range(amount):
             self._drops.append(at)
             self.dropped += 1
             self.vitals.dropped(at)
             self.book.write(at, sent=0, end=0, outcome=Outcome.dropped, status=0, marker=None, reused=True, received=0)
 
-    def _check(self, point: Point) -> None:
-        checked = self.checks.setdefault((point.tags or {}).get("check", ""), Checked())
+    def _check(self, tags: bytes, *, passed: bool) -> None:
+        checked = self.checks.setdefault(self._split(tags)[0].check, Checked())
         checked.asked += 1
-        checked.failed += not point.value
+        checked.failed += not passed
+
+
+def _whole(found: bytes) -> int:
+    """How much of it can be read: whole lines, and whole requests."""
+    end = found.rfind(b"\n")
+    if end <= 0:
+        return 0
+    last = found.rfind(b"\n", 0, end) + 1
+    return found.rfind(b"\nhttp_reqs,", 0, end) if found.startswith(_UNFINISHED, last) else end
 
 
 def outcome_of(one: Request) -> Outcome:
     """By k6's own word whether it was expected, then by its error code (lib/netext/httpext/error_codes.go of k6 2.0)."""
-    status, code = int(one.tags.get("status") or 0), int(one.tags.get("error_code") or 0)
+    status, code = one.tags.status, one.tags.code
     failed = one.failed if one.failed is not None else bool(code) or status >= 400 or not status
     if not failed:
         return Outcome.ok
-    if any(word in one.tags.get("error", "").encode() for word in _OURS):
+    if any(word in one.tags.error for word in _OURS):
         return Outcome.dropped
     if code == 1050:
         return Outcome.read_timeout if one.connecting or one.took > 0 else Outcome.connect_timeout
@@ -201,30 +261,3 @@ def outcome_of(one: Request) -> Outcome:
     if 1210 <= code < 1220:
         return Outcome.refused
     return Outcome.tls if 1300 <= code < 1400 else Outcome.reset
-
-
-def _point(line: bytes) -> Point:
-    return _LINE.decode(line).data
-
-
-def _value(line: bytes) -> float:
-    """Of a point, without reading the rest of it."""
-    place = line.find(b'"value":')
-    if place < 0:
-        return 0.0
-    end = line.index(b",", place)
-    return float(line[place + 8 : end])
-
-
-def _wall(text: str) -> int:
-    """ns since 1970 of RFC 3339 with up to nine digits."""
-    whole, _, rest = text.partition(".")
-    if not rest:
-        return _seconds(whole) * NANOSECONDS
-    digits = rest.rstrip("Z").split("+")[0].split("-")[0]
-    return _seconds(whole + rest[len(digits) :]) * NANOSECONDS + int(digits.ljust(9, "0")[:9])
-
-
-@lru_cache(maxsize=64)
-def _seconds(text: str) -> int:
-    return int(datetime.fromisoformat(text).timestamp())
