@@ -19,6 +19,8 @@ from chaosfw.load.locust.outcomes import outcome_of
 from chaosfw.model.load import Load, Outcome
 from chaosfw.timing import NANOSECONDS, Clock
 
+_current = gevent.getcurrent
+
 STEPPED = 5_000_000
 """A wall clock that moved more than 5 ms against the monotonic one was set by somebody: what it stamps is not known then."""
 
@@ -38,7 +40,7 @@ class Recording:
     """The book of one load, and what Locust calls."""
 
     def __init__(self, load: Load, *, book: Book | Frames, clock: Clock) -> None:
-        self._load, self._clock = load, clock
+        self._clock, self._now = clock, clock.monotonic_ns
         self._marker = load.marker
         self.book = book
         self.arrivals: dict[Any, Arrival] = {}
@@ -53,32 +55,43 @@ class Recording:
         """What was due before is warm-up."""
         self.on = on
 
-    def request(self, **told: Any) -> None:
-        """Locust's ``request`` event."""
-        exception, response = told.get("exception"), told.get("response")
-        status = int(getattr(response, "status_code", 0) or 0)
-        sent, end = self._instants(told)
-        arrival = self.arrivals.get(gevent.getcurrent())
-        due = sent
+    def request(
+        self,
+        *,
+        response_time: float = 0.0,
+        exception: Any = None,
+        response: Any = None,
+        start_time: float | None = None,
+        response_length: int | None = 0,
+        **_told: Any,
+    ) -> None:
+        """Locust's ``request`` event. It stamps the start by the wall, and measures the length, in ms, by itself."""
+        end = self._now()
+        took = max(0, int((response_time or 0.0) * 1e6))
+        sent = end - took
+        if start_time is not None:
+            sent = min(int(start_time * NANOSECONDS) - self._offset, sent)
+        due, arrival = sent, self.arrivals.get(_current()) if self.arrivals else None
         if arrival is not None and not arrival.taken:
             arrival.taken, due = True, arrival.due
             self.book.late(sent - due)
             self.vitals.sent(due, late=sent - due)
+        status = int(getattr(response, "status_code", 0) or 0)
         self.book.write(
             due,
             sent=sent,
-            end=end,
-            outcome=outcome_of(exception, status=status),
+            end=sent + took,
+            outcome=Outcome.ok if exception is None else outcome_of(exception, status=status),
             status=min(status, 0xFFFF),
-            marker=self._served_by(response),
+            marker=self._served_by(response) if self._marker else None,
             reused=True,  # which connection it went over, Locust does not tell
-            received=int(told.get("response_length") or 0),
+            received=int(response_length or 0),
         )
 
     def begun(self) -> object:
         """A request leaves; what it gives has to be given back when it is over."""
         mine = object()
-        self._flying[mine] = (self._clock.monotonic_ns(), self.arrivals.get(gevent.getcurrent()))
+        self._flying[mine] = (self._now(), self.arrivals.get(_current()) if self.arrivals else None)
         return mine
 
     def ended(self, mine: object) -> None:
@@ -118,14 +131,6 @@ class Recording:
                 self.vitals.look(now)
             self._look_at_the_wall(now)
             self.book.flush()
-
-    def _instants(self, told: dict[str, Any]) -> tuple[int, int]:
-        """Sent and ended, ns CLOCK_MONOTONIC. Locust stamps the start by the wall, and measures the length by itself."""
-        now = self._clock.monotonic_ns()
-        took = max(0, int(float(told.get("response_time") or 0.0) * 1e6))
-        start = told.get("start_time")
-        sent = now - took if start is None else min(int(start * NANOSECONDS) - self._offset, now - took)
-        return sent, sent + took
 
     def _look_at_the_wall(self, now: int) -> None:
         offset = self._clock.wall_ns() - self._clock.monotonic_ns()

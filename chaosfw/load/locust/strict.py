@@ -15,7 +15,8 @@ from geventhttpclient.connectionpool import ConnectionPool
 from locust.clients import HttpSession
 from locust.contrib.fasthttp import FastHttpSession, FastHttpUser
 
-_POLL = gevent.monkey.get_original("select", "poll")
+_POLL = gevent.monkey.get_original("select", "poll")()
+"""One for all, because making one takes longer than asking it: between its three calls nobody else gets a turn."""
 _READABLE = 1
 """POLLIN."""
 
@@ -59,7 +60,8 @@ def once() -> None:
         return sock
 
     ConnectionPool.__init__ = __init__
-    ConnectionPool.get_socket = get_socket
+    if not hasattr(ConnectionPool, "_is_socket_alive"):  # the newer ones ask by themselves
+        ConnectionPool.get_socket = get_socket
 
 
 def _watched(request: Callable[..., Any], begun: Callable[[], object], ended: Callable[[object], None]) -> Callable[..., Any]:
@@ -78,6 +80,8 @@ def _watched(request: Callable[..., Any], begun: Callable[[], object], ended: Ca
 
 def _is_closed(sock: Any) -> bool:
     """Something to read before anything was asked: the end of the connection."""
-    poll = _POLL()
-    poll.register(sock.fileno(), _READABLE)
-    return bool(poll.poll(0))
+    number = sock.fileno()
+    _POLL.register(number, _READABLE)
+    readable = bool(_POLL.poll(0))
+    _POLL.unregister(number)
+    return readable
