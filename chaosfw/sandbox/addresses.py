@@ -30,6 +30,8 @@ MAX_NODES = 60
 MAX_PODS = 250
 """A node's pods are one /24."""
 MAX_SERVICES = 250
+DOOR_PORT = 3128
+"""Where the proxy for each source listens: what proxies have used since Squid."""
 
 OUTSIDE = "outside"
 """The source of everyone who is not a pod: prober, Locust, k6, curl."""
@@ -88,6 +90,10 @@ class Network:
         if len(parts) != 4 or parts[:2] != ["10", "244"] or int(parts[2]) >= MAX_NODES:
             return None
         return HostPort(f"127.{self.number}.{64 + int(parts[2])}.{parts[3]}", unprivileged(port))
+
+    def door(self, source: int) -> HostPort:
+        """Where clients of one source ask by the cluster's names; sources as in :meth:`service`."""
+        return HostPort(f"127.{self.number}.{128 + _below(source, MAX_NODES + 1, 'sources')}.{2 + MAX_SERVICES}", DOOR_PORT)
 
     def service(self, cluster_ip: str, *, slot: int, source: int, port: int) -> Address:
         """A service as one source sees it: source 0 is outside, source ``i + 1`` the pods of node ``i``."""

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from chaosfw.errors import SandboxError
-from chaosfw.sandbox.addresses import Network
+from chaosfw.sandbox.addresses import OUTSIDE, Network
 from chaosfw.sandbox.client.verbs import ApiError
+from chaosfw.sandbox.door import Names, open_door
 from chaosfw.sandbox.kubeconfig import write_kubeconfig
 from chaosfw.sandbox.kubelet.images import Images
 from chaosfw.sandbox.kubelet.kubelet import Kubelet
@@ -95,6 +96,7 @@ async def _start(config: Message, *, directory: Path, orders: socket.socket, end
             environment={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
             server=plane.server,
             tokens=tokens,
+            proxy=str(routes.doors()[name]),
             awake=_awake(),
         )
         kubelets.append(Kubelet(NodeName(name, zone, index), site))
@@ -102,9 +104,13 @@ async def _start(config: Message, *, directory: Path, orders: socket.socket, end
     for index, kubelet in enumerate(kubelets):
         await plane.admit(kubelet, address=network.node(index))
     await asyncio.gather(*(kubelet.start() for kubelet in kubelets))
-    _describe(directory, server=f"https://{plane.server}", token=token, spec=spec)
-    door = await serve(directory / "control.sock", _answers(routes, lateness, machines))
-    return plane, routes, kubelets, lateness, door
+    doors = [
+        await open_door(at, Names(services=routes, network=network, server=plane.server, source=source))
+        for source, at in routes.doors().items()
+    ]
+    _describe(directory, server=f"https://{plane.server}", token=token, spec=spec, proxy=f"http://{routes.doors()[OUTSIDE]}")
+    answering = await serve(directory / "control.sock", _answers(routes, lateness, machines))
+    return plane, routes, kubelets, lateness, answering, doors
 
 
 async def _plane(spec: SandboxSpec, *, directory: Path, network: Network, token: str, ended: asyncio.Future[str]) -> Plane:
@@ -126,12 +132,12 @@ async def _plane(spec: SandboxSpec, *, directory: Path, network: Network, token:
     )
 
 
-def _describe(directory: Path, *, server: str, token: str, spec: SandboxSpec) -> None:
+def _describe(directory: Path, *, server: str, token: str, spec: SandboxSpec, proxy: str) -> None:
     """What a user who joins needs to know, for this user's eyes only."""
     authority = (directory / "ca.pem").read_bytes()
     write_kubeconfig(directory / "kubeconfig", server=server, token=token, authority=authority)
     facts = {"server": server, "token": token, "nodes": spec.node_zones(), "zones": list(spec.zones), "profile": spec.profile}
-    facts["control_plane"] = spec.control_plane
+    facts |= {"control_plane": spec.control_plane, "proxy": proxy}
     path = directory / "sandbox.json"
     path.touch(mode=0o600)
     path.write_text(json.dumps(facts))

@@ -34,6 +34,9 @@ __all__ = ["VARIABLE", "Exposed", "LinkFault", "Pid", "Sandbox", "SandboxSpec", 
 VARIABLE: Final = "CHAOSFW_SANDBOX"
 """Names the directory of a running sandbox to processes that may join it."""
 
+PROXY: Final = "CHAOSFW_PROXY"
+"""Says where an HTTP proxy for the cluster's names and addresses is."""
+
 _LOOK: Final = 0.03
 
 
@@ -80,6 +83,8 @@ class Sandbox:
         self.nodes: Mapping[str, str] = facts["nodes"]
         """Each node's zone."""
         self.control_plane: str = facts["control_plane"]
+        self.proxy: str = facts["proxy"]
+        """URL of an HTTP proxy for clients outside that know only the cluster's names and addresses."""
         self.zones: tuple[str, ...] = tuple(facts["zones"])
         self._lease = held
         self._api = Api(self.server, token=self.token, authority=self.ca)
@@ -241,7 +246,8 @@ def env(directory: Path) -> dict[str, str]:
     """The variables with which other programs find the sandbox and its services."""
     endpoints = ask(directory / "control.sock", {"do": "endpoints"})["endpoints"]
     variables = {f"CHAOSFW_ENDPOINT_{re.sub('[^A-Z0-9]', '_', name.upper())}": f"http://{at}" for name, at in sorted(endpoints.items())}
-    return {"KUBECONFIG": str(directory / "kubeconfig"), VARIABLE: str(directory), **variables}
+    found = {"KUBECONFIG": str(directory / "kubeconfig"), VARIABLE: str(directory), PROXY: _facts(directory)["proxy"]}
+    return {**found, **variables}
 
 
 def _sandbox(directory: Path, held: Lease) -> Sandbox:

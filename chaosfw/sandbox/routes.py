@@ -71,6 +71,19 @@ class Routes:
                 return address.front
         return None
 
+    def named(self, cluster_ip: str) -> tuple[str, str] | None:
+        """Namespace and name of the service with that address."""
+        return next((key_of(one) for one in self._services.all() if one["spec"].get("clusterIP") == cluster_ip), None)
+
+    def pods_of(self, namespace: str, name: str) -> list[str]:
+        """The addresses at which the ready pods of a service listen."""
+        found = self._backends()
+        return sorted({one.at.host for key, backends in found.items() if key[:2] == (namespace, name) for one in backends})
+
+    def doors(self) -> Mapping[str, HostPort]:
+        """Each source's proxy for clients that know only the cluster's names."""
+        return {source: self._network.door(number) for source, number in self._sources.items()}
+
     async def know(self, namespace: str, name: str) -> None:
         """Returns when a service that the API has is known here too."""
         try:

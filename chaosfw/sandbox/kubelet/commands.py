@@ -53,6 +53,7 @@ def _given(container: Object, place: Place, site: Site) -> dict[str, str]:
     return {
         "HOSTNAME": spec.get("hostname") or meta["name"],
         "POD_IP": place.back,
+        "CHAOSFW_PROXY": f"http://{site.proxy}",
         "PYTHONUNBUFFERED": "1",
         **service_variables({**services, **kubernetes}),
         **place.mounts(container),

@@ -53,6 +53,8 @@ class Site:
     server: HostPort
     """The API server's real address."""
     tokens: Tokens
+    proxy: str
+    """Where pods of this node ask by the cluster's names, ``host:port``."""
     awake: asyncio.Event
     """Cleared while the machine is frozen: nothing is probed or started then."""
     clock: Clock = SYSTEM
