@@ -5,7 +5,7 @@ behind which name; tests put fakes here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from chaosfw.model.activity import Action, LoadProvider, Provider
 from chaosfw.model.environment import Environment
 from chaosfw.model.event import AnyEvent
 from chaosfw.model.fault import Bound, Proof, Reverted, RunMark, Undo, UndoRecord
-from chaosfw.model.load import Endpoint, Generator, Load, Seal
+from chaosfw.model.load import Endpoint, Generator, Load, Runner, Seal
 from chaosfw.model.struct import Json, Noun
 from chaosfw.model.tolerance import Tolerance
 
@@ -160,6 +160,42 @@ class LoadDriver(Protocol):
         Returns when the generator is up and its request 0 is due. ``seconds``: for how long it must be able to go on; it goes on
         until it is told to stop. Raises DriverError with the tail of its output.
         """
+        ...
+
+
+class Fleet(Protocol):
+    """The pods in a cluster that share a load: a TestRun of k6-operator. Every method may raise ChaosfwError."""
+
+    def unfit(self) -> tuple[str, str] | None:
+        """Why none can be made there, with a hint."""
+        ...
+
+    def begin(self) -> None: ...
+
+    def leave(self) -> None:
+        """From now on it is removed when it has ended, should nobody be there to do it."""
+        ...
+
+    def pods(self) -> tuple[Runner, ...]:
+        """The runners that there are."""
+        ...
+
+    def trouble(self) -> str:
+        """Why it will never run; empty: nothing is known that speaks against it."""
+        ...
+
+    def log(self, pod: str) -> Iterator[bytes]:
+        """What k6 writes there, from its first byte, until it ends."""
+        ...
+
+    def second(self, pod: str) -> int:
+        """Which second since 1970 the pod's clock shows."""
+        ...
+
+    def stop(self, pod: str) -> None: ...
+
+    def end(self) -> None:
+        """Removes the TestRun and all that belongs to it; safe when nothing of it is there."""
         ...
 
 

@@ -504,7 +504,10 @@ class Chaos:
     def _load_driver(self) -> LoadDriver | None:
         load = self.experiment.load
         settings = self.session.settings
-        return load_driver(load.driver, root=settings.rootdir, k6=settings.k6) if load is not None else None
+        if load is None:
+            return None
+        kubeconfig = self.session.place.environment.kubeconfig if self.session.place is not None else ""
+        return load_driver(load.driver, root=settings.rootdir, k6=settings.k6, kubeconfig=kubeconfig)
 
     def _unfit_load(self, seconds: float) -> list[Refusal]:
         """What its generator says of the load before anything is touched."""

@@ -10,9 +10,11 @@ import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 
+from chaosfw.drivers.kubernetes.cluster import Cluster
+from chaosfw.drivers.kubernetes.test_runs import TestRun
 from chaosfw.errors import ChaosfwError
 from chaosfw.load.k6 import program
-from chaosfw.load.k6.driver import K6Driver
+from chaosfw.load.k6.driver import InCluster, K6Driver
 from chaosfw.load.locust.driver import LocustDriver
 from chaosfw.load.prober.driver import ProberDriver
 from chaosfw.model.experiment import Experiment
@@ -21,9 +23,17 @@ from chaosfw.model.struct import but
 from chaosfw.ports import LoadDriver
 
 
-def load_driver(name: str, *, root: Path, k6: str = "") -> LoadDriver:
-    """The generator of that name. ``root``: what relative paths count from; ``k6``: its binary, where the settings name one."""
-    found: dict[str, LoadDriver] = {"prober": ProberDriver(root), "locust": LocustDriver(root), "k6": K6Driver(k6, root=root)}
+def load_driver(name: str, *, root: Path, k6: str = "", kubeconfig: str = "") -> LoadDriver:
+    """
+    The generator of that name. ``root``: what relative paths count from; ``k6``: its binary, where the settings name one;
+    ``kubeconfig``: of the cluster, where there is one.
+    """
+    cluster = InCluster({"KUBECONFIG": kubeconfig}, lambda namespace, name: TestRun(Cluster(kubeconfig), namespace, name))
+    found: dict[str, LoadDriver] = {
+        "prober": ProberDriver(root),
+        "locust": LocustDriver(root),
+        "k6": K6Driver(k6, root=root, cluster=cluster if kubeconfig else None),
+    }
     return found[name]
 
 

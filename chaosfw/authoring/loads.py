@@ -284,6 +284,9 @@ def k6(
     at: str,
     vus: int | None = None,
     env: dict[str, str] | None = None,
+    pods: int = 0,
+    namespace: str = "",
+    image: str = "",
     timeout: str | float = 60.0,
     missing: Literal["refuse", "skip"] = "refuse",
 ) -> LoadNoun:
@@ -294,17 +297,29 @@ def k6(
     times can be claimed. Without it the script's own scenarios run; with arrival-rate executors they are an open model. ``timeout`` is the
     longest that the script lets a request wait (60 s is k6's own default): so long the load goes on when the run is over, because k6 tells
     nothing of requests that still wait when it is stopped. A run in which one waited longer proves nothing. Where k6 is not installed the
-    experiment is refused, or with ``missing="skip"`` skipped, and has not run then. Raises UsageError for a number of VUs that is not
-    above 0.
+    experiment is refused, or with ``missing="skip"`` skipped, and has not run then. With ``pods`` it runs in so many pods of a TestRun of
+    k6-operator in ``namespace``, from ``image`` where that is not the operator's own. Raises UsageError for a number of VUs that is not
+    above 0, and for ``pods`` without a ``namespace`` or the other way round.
     """
     what = f"k6 {file!r}"
+    if bool(pods) != bool(namespace) or (image and not pods):
+        raise UsageError(f"{what}: pods, and the namespace in which they run, go together", hint="pods=4, namespace='load'")
+    if pods < 0:
+        raise UsageError(f"{what}: pods is {pods}, 1 or more was expected")
     return LoadNoun(
         endpoint=at,
         rate=0.0,
         timeout=duration(timeout, what=f"{what}: timeout"),
         connection="keep-alive",
         driver="k6",
-        script=Script(file=file, users=0 if vus is None else int(_positive(vus, what=f"{what}: vus")), env=env or {}),
+        script=Script(
+            file=file,
+            users=0 if vus is None else int(_positive(vus, what=f"{what}: vus")),
+            env=env or {},
+            pods=pods,
+            namespace=namespace,
+            image=image,
+        ),
         missing=_missing(missing, what=what),
     )
 

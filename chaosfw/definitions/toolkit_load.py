@@ -13,7 +13,7 @@ from chaosfw.definitions.located import Place
 from chaosfw.errors import UsageError
 from chaosfw.model.load import Auth, Load, Request, Script, Stage, Tls
 
-SCRIPT = ("file", "users", "spawn_rate", "tags", "exclude_tags", "classes", "env", "workers", "listen")
+SCRIPT = ("file", "users", "spawn_rate", "tags", "exclude_tags", "classes", "env", "workers", "listen", "pods", "namespace", "image")
 """Of a load that a locustfile or a k6 script describes."""
 
 REQUEST = ("path", "method", "headers", "body", "status")
@@ -38,7 +38,11 @@ def load_of(block: Place) -> Load | None:
     if script is not None:
         workers = _whole(given, "workers")
         if (script.listen or workers) and driver == "k6":
-            (given.get("workers") or given).problem("is about Locust: k6 runs in one process")
+            (given.get("workers") or given).problem("is about Locust: k6 runs in one process, or in 'pods'")
+        if script.pods and driver != "k6":
+            (given.get("pods") or given).problem("is about k6: Locust has 'workers'")
+        if bool(script.pods) != bool(script.namespace) or (script.image and not script.pods):
+            (given.get("namespace") or given.get("pods") or given).problem("goes together: 'pods', and the 'namespace' in which they run")
         if script.listen and not workers:
             (given.get("listen") or given).problem("says where workers join, and 'workers' not how many")
         return Load(
@@ -90,6 +94,9 @@ def _script(given: Place) -> Script | None:
         exclude_tags=_texts(given, "exclude_tags"),
         classes=_texts(given, "classes"),
         listen=given.text("listen", default=""),
+        pods=_whole(given, "pods"),
+        namespace=given.text("namespace", default=""),
+        image=given.text("image", default=""),
         env=_pairs(given, "env"),
     )
 

@@ -12,7 +12,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -35,8 +35,9 @@ _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_
 class ChildRun:
     """A generator that is running. ``pgid`` is its process group, which holds it and what it started."""
 
-    def __init__(self, child: subprocess.Popen[bytes], *, generator: Generator, out: Path) -> None:
-        self._child, self._out = child, out
+    def __init__(self, child: subprocess.Popen[bytes], *, generator: Generator, out: Path, gone: Callable[[], None] = lambda: None) -> None:
+        """``gone`` is called when it has ended, however it ended: removes what it can leave elsewhere."""
+        self._child, self._out, self._gone = child, out, gone
         self.generator = generator
         self.pgid = child.pid
 
@@ -81,10 +82,18 @@ class ChildRun:
         self.stop()
         if self._child.stdout is not None:
             self._child.stdout.close()
+        self._gone()
 
 
 def start(
-    name: str, orders: Orders, *, within: float = START_WITHIN, env: Mapping[str, str] | None = None, cwd: str = "/", bytecode: bool = False
+    name: str,
+    orders: Orders,
+    *,
+    within: float = START_WITHIN,
+    env: Mapping[str, str] | None = None,
+    cwd: str = "/",
+    bytecode: bool = False,
+    gone: Callable[[], None] = lambda: None,
 ) -> ChildRun:
     """
     Starts ``python -m chaosfw.processes.<name>`` with ``orders`` and awaits its word. ``env``: beside the short list that every generator
@@ -103,7 +112,7 @@ def start(
             cwd=cwd,
             env=_environment(bytecode=bytecode) | dict(env or {}),
         )
-    run = ChildRun(child, generator=Generator(name=name, version="", on=0), out=out)
+    run = ChildRun(child, generator=Generator(name=name, version="", on=0), out=out, gone=gone)
     ready = _ready(child, within=within)
     if ready is None:
         run.kill()

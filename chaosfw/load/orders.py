@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from chaosfw.model.load import Generator, Load
 from chaosfw.model.struct import Noun
 
@@ -17,6 +19,10 @@ class Orders(Noun, frozen=True, kw_only=True):
     seconds: float = 0.0
     command: tuple[str, ...] = ()
     """Of an outside program; ``{stream}`` in it stands for the descriptor that it writes to."""
+    name: str = ""
+    """Of what is made in a cluster."""
+    env: dict[str, str] = msgspec.field(default_factory=dict)
+    """For the script, where it runs in a cluster."""
     model: Literal["open", "closed"] = "open"
 
 

@@ -31,10 +31,25 @@ class Script(Noun, frozen=True, kw_only=True):
     """Locust: only these User classes."""
     listen: str = ""
     """Locust: ``host:port`` where workers that others start may join; empty: workers are started here."""
+    pods: int = 0
+    """k6: so many pods of a TestRun of k6-operator share the load; 0: it runs where pytest runs."""
+    namespace: str = ""
+    """k6: where that TestRun is made."""
+    image: str = ""
+    """k6: of those pods; empty: the operator's own."""
     env: dict[str, str] = {}
     """Variables for the file, beside ``TARGET``, which is where the endpoint is reached."""
     sha256: str = ""
     """Of the file as it was when the run was planned. What it imports is not in it."""
+
+
+class Runner(Noun, frozen=True, kw_only=True):
+    """One pod of a load that runs in a cluster. ``code``: how its tool ended; None: it runs, or has not begun."""
+
+    name: str
+    node: str = ""
+    running: bool = False
+    code: int | None = None
 
 
 class Stage(Noun, frozen=True, kw_only=True):

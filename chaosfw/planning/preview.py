@@ -41,6 +41,7 @@ def sent(load: Load) -> str:
     script, at = load.script, f"at {load.endpoint}"
     if script is None:
         return f"{paced(load)} {at}{asked(load)}" + (f", by {load.driver}" if load.driver != "prober" else "")
+    at += f", by {script.pods} pods in {script.namespace}" if script.pods else ""
     at += f", by {load.processes} workers" + (f" that join at {script.listen}" if script.listen else "") if load.processes else ""
     if load.open:
         return f"{load.rate:g} tasks/s of {script.file} {at}"

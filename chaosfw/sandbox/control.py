@@ -105,7 +105,7 @@ async def _start(config: Message, *, directory: Path, orders: socket.socket, end
         await plane.admit(kubelet, address=network.node(index))
     await asyncio.gather(*(kubelet.start() for kubelet in kubelets))
     doors = [
-        await open_door(at, Names(services=routes, network=network, server=plane.server, source=source))
+        await open_door(at, Names(services=routes, client=plane.client, network=network, server=plane.server, source=source))
         for source, at in routes.doors().items()
     ]
     _describe(directory, server=f"https://{plane.server}", token=token, spec=spec, proxy=f"http://{routes.doors()[OUTSIDE]}")

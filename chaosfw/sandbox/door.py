@@ -11,6 +11,7 @@ import asyncio
 import ipaddress
 import os
 import random
+import re
 import urllib.parse
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from chaosfw.sandbox.addresses import HostPort, Network, unprivileged
+from chaosfw.sandbox.client.verbs import ApiError, Client
 
 LONGEST_HEAD: Final = 65_536
 """Bytes of a request line and its headers."""
@@ -25,6 +27,10 @@ CONNECT_WITHIN: Final = 10.0
 """Seconds."""
 _PIECE: Final = 65_536
 _OURS: Final = ("connection", "proxy-connection", "proxy-authorization", "keep-alive")
+
+
+_FORWARDED_BY: Final = re.compile(r"^x-forwarded-uri: *(\S+)", re.IGNORECASE | re.MULTILINE)
+_FORWARDED: Final = re.compile(r"/api/v1/namespaces/(?P<namespace>[^/]+)/(?P<kind>pods|services)/(?P<name>[^/:]+):(?P<port>\d+)/proxy(/|$)")
 
 
 class Services(Protocol):
@@ -50,6 +56,7 @@ class Names:
     """What a name or an address stands for, as one source sees it."""
 
     services: Services
+    client: Client
     network: Network
     server: HostPort
     source: str
@@ -63,6 +70,27 @@ class Names:
         if found is None:
             raise Unknown(f"{host}:{port} is nothing in this sandbox: services as NAME.NAMESPACE, cluster and pod addresses were expected")
         return found
+
+    async def forwarded(self, uri: str) -> HostPort:
+        """
+        Whom Kubernetes' own API server means when it proxies to a pod or a service. To a proxy it sends its own name as the host
+        (``UpgradeAwareHandler`` keeps the caller's Host), and only ``X-Forwarded-Uri`` says who is asked. Raises Unknown.
+        """
+        match = _FORWARDED.match(uri)
+        if match is None:
+            raise Unknown(f"{uri}: a pod or a service with a port, NAME:PORT, was expected")
+        namespace, name, port = match["namespace"], match["name"], int(match["port"])
+        found = self._service(namespace, name, port=port) if match["kind"] == "services" else await self._pod(namespace, name, port=port)
+        if found is None:
+            raise Unknown(f"{match['kind']} {namespace}/{name} is not reachable at port {port}")
+        return found
+
+    async def _pod(self, namespace: str, name: str, *, port: int) -> HostPort | None:
+        try:
+            pod = await self.client.get("pods", name, namespace=namespace)
+        except ApiError:
+            return None
+        return self.network.back((pod.get("status") or {}).get("podIP") or "", port)
 
     def _address(self, host: str, port: int) -> HostPort | None:
         if host.startswith("127."):
@@ -109,7 +137,8 @@ async def _serve(head: str, reader: asyncio.StreamReader, writer: asyncio.Stream
     try:
         method, target, version = line.split(" ")
         host, port, path = _asked(method, target)
-        at = names.find(host, port)
+        forwarded = _FORWARDED_BY.search(rest) if HostPort(host, port) == names.server else None
+        at = await names.forwarded(forwarded[1]) if forwarded else names.find(host, port)
         async with asyncio.timeout(CONNECT_WITHIN):
             there, onward = await asyncio.open_connection(at.host, at.port)
     except Unknown as unknown:

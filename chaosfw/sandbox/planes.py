@@ -149,7 +149,15 @@ async def real(
     ended: Callable[[str], None],
 ) -> Real:
     """``ended`` hears why, when a part of it ends by itself. Raises SandboxError when the programs are missing or do not come up."""
-    upstream = Upstream(binaries.find(), directory=directory, host=network.api_host, profile=profile, service_cidr=SERVICES, ended=ended)
+    upstream = Upstream(
+        binaries.find(),
+        directory=directory,
+        host=network.api_host,
+        profile=profile,
+        service_cidr=SERVICES,
+        proxy=f"http://{network.door(0)}",
+        ended=ended,
+    )
     kubelets = {name: User(name=f"system:node:{name}", token=secret(), groups=("system:nodes",)) for name in nodes}
     manager = User(name="system:kube-controller-manager", token=secret(), groups=("system:masters",))
     admin = User(name=USER, token=token, groups=("system:masters",))

@@ -29,6 +29,8 @@ TIMEOUT = 5.0
 
 _SIGNED = {"fieldManager": "chaosfw"}
 """Who we are in managedFields, so that the audit can tell our writes from those of others."""
+PIECE = 1 << 18
+"""Bytes of a log that are read at once, at most."""
 WATCH = 300
 """Seconds after which the server is asked to end a watch, so that one that hangs is noticed."""
 
@@ -110,6 +112,22 @@ class Cluster:
         except (urllib3.exceptions.HTTPError, OSError) as trouble:
             raise EnvironmentTrouble(f"watch {path}: the API server at {self.server} does not answer: {trouble}") from trouble
 
+    def follow(self, path: str, **query: Any) -> Iterator[bytes]:
+        """
+        What the server goes on writing, as it comes, until it ends: a log. Raises Answered for a refusal, EnvironmentTrouble when the
+        connection breaks.
+        """
+        url = f"{self.server}{path}?{urlencode(query)}"
+        timeout = urllib3.Timeout(connect=TIMEOUT, read=None)
+        try:
+            answer = self._pool.request("GET", url, headers=self._authorization(), timeout=timeout, retries=False, preload_content=False)
+            with answer:
+                if answer.status >= 400:
+                    raise Answered(answer.status, _parsed(answer.data))
+                yield from answer.stream(PIECE)
+        except (urllib3.exceptions.HTTPError, OSError) as trouble:
+            raise EnvironmentTrouble(f"GET {path}: the API server at {self.server} went away: {trouble}") from trouble
+
     def find(self, path: str) -> Object | None:
         """The object, or None where there is none."""
         try:
@@ -128,12 +146,14 @@ class Cluster:
                 return None
             raise
 
-    def date(self) -> str:
-        """The time that the server says it is, as HTTP writes it; empty where it does not say."""
+    def date(self, path: str = "/version") -> str:
+        """The time that the server says it is, or what it stands before, as HTTP writes it; empty where it does not say."""
         try:
-            answer = self._pool.request("GET", f"{self.server}/version", headers=self._authorization(), timeout=TIMEOUT, retries=False)
+            answer = self._pool.request("GET", f"{self.server}{path}", headers=self._authorization(), timeout=TIMEOUT, retries=False)
         except (urllib3.exceptions.HTTPError, OSError) as trouble:
-            raise EnvironmentTrouble(f"GET /version: the API server at {self.server} does not answer: {trouble}") from trouble
+            raise EnvironmentTrouble(f"GET {path}: the API server at {self.server} does not answer: {trouble}") from trouble
+        if answer.status >= 400:
+            raise Answered(answer.status, _parsed(answer.data))
         return str(answer.headers.get("Date", ""))
 
     def patch(self, path: str, body: Json) -> Object:

@@ -6,21 +6,29 @@ Starts k6 under a collector in a process of its own. Implements ``ports.LoadDriv
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from chaosfw.errors import ChaosfwError
 from chaosfw.load.child import START_WITHIN, ChildRun, start
 from chaosfw.load.k6 import program
+from chaosfw.load.k6.pods import PODS_WITHIN
 from chaosfw.load.k6.script import vus, written
 from chaosfw.load.orders import Orders
 from chaosfw.model.load import Endpoint, Load, Script
+from chaosfw.model.struct import but
+from chaosfw.ports import Fleet
 
 SPARE = 1.5
 """The script goes on for so many times what the run is expected to take: injecting, proving and healing come on top of the phases."""
 EACH_VU = 0.01
 """Seconds that k6 may take to make a VU, on a busy machine."""
+COMPARING = 30.0
+"""Seconds beyond the pods' coming that comparing their clocks may take."""
 LEAST = 120.0
 """Seconds beyond what is expected, at least."""
 
@@ -30,8 +38,8 @@ class K6Driver:
 
     name = "k6"
 
-    def __init__(self, binary: str = "", *, root: Path = Path()) -> None:
-        self._wanted, self._root = binary, root.resolve()
+    def __init__(self, binary: str = "", *, root: Path = Path(), cluster: InCluster | None = None) -> None:
+        self._wanted, self._root, self._cluster = binary, root.resolve(), cluster
 
     def check(self, load: Load, *, at: Endpoint, seconds: float, claims: bool) -> tuple[tuple[str, str], ...]:
         try:
@@ -43,9 +51,16 @@ class K6Driver:
             if not file.is_file():
                 return ((f"the k6 script {load.script.file!r} is not there", f"paths count from {self._root}"),)
             found = program.declared(binary, str(file), env=_env(load.script, at))
+            if load.script.pods and (trouble := self._no_pods(load.script)):
+                return (trouble,)
         except ChaosfwError as trouble:
             return ((trouble.message, trouble.hint),)
         return tuple(_unfit(found, load=load, seconds=seconds, claims=claims))
+
+    def _no_pods(self, script: Script) -> tuple[str, str] | None:
+        if self._cluster is None:
+            return ("pods of k6 need a cluster, and this environment has none", "without pods= it runs here")
+        return self._cluster.fleet(script.namespace, "none").unfit()
 
     def start(self, load: Load, *, at: Endpoint, out: Path, seconds: float = 0.0) -> ChildRun:
         binary = program.find(self._wanted)
@@ -61,6 +76,8 @@ class K6Driver:
             declared = program.declared(binary, file, env=_env(script, at))
             most = script.users or declared.vus
             model, tags = "open" if declared.open and not script.users else "closed", declared.tags
+            if script.pods:
+                return self._in_pods(load, at=at, out=out, seconds=long, model=model, tags=(*program.TAGS, *tags))
         words = program.command(
             binary,
             str(self._root / script.file),
@@ -78,12 +95,54 @@ class K6Driver:
             cwd=str(self._root),
         )
 
+    def _in_pods(
+        self, load: Load, *, at: Endpoint, out: Path, seconds: float, model: Literal["open", "closed"], tags: tuple[str, ...]
+    ) -> ChildRun:
+        cluster, script, name = self._cluster, load.script, f"chaosfw-k6-{secrets.token_hex(3)}"
+        assert cluster is not None and script is not None
+        env = _env(script, at)
+        words = program.arguments(env=env, vus=script.users, seconds=seconds, tags=tags)
+        there = but(script, file=str(self._root / script.file))
+        orders = Orders(
+            load=but(load, script=there),
+            url=at.url,
+            out=str(out.resolve()),
+            seconds=seconds,
+            command=tuple(words),
+            model=model,
+            name=name,
+            env=env,
+        )
+        return start(
+            "k6_pods", orders, within=PODS_WITHIN + COMPARING, env=cluster.variables, gone=_removing(cluster.fleet(script.namespace, name))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class InCluster:
+    """What k6 in pods needs. ``variables``: with which a child finds the cluster; ``fleet``: of a namespace and a name."""
+
+    variables: Mapping[str, str]
+    fleet: Callable[[str, str], Fleet]
+
+
+def _removing(fleet: Fleet) -> Callable[[], None]:
+    """Removes what a child left that did not end by itself. Where that fails too, it ends after its time and the operator removes it."""
+
+    def gone() -> None:
+        with suppress(ChaosfwError):
+            fleet.end()
+
+    return gone
+
 
 def _unfit(found: program.Declared, *, load: Load, seconds: float, claims: bool) -> Iterator[tuple[str, str]]:
     """Why what the script declares does not do for this experiment."""
     script = load.script
     assert script is not None
     name = Path(script.file).name
+    if script.users and script.users < script.pods:
+        yield (f"{script.users} VUs can not be shared by {script.pods} pods", "each pod of k6-operator needs one at least")
     if script.users:
         if not found.only_vus:
             yield (f"{name} declares scenarios of its own, and vus={script.users} would replace them", "leave out vus=")

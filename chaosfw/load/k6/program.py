@@ -30,6 +30,9 @@ GOGC = "400"
 ROOMY = 100
 """VUs, of some MB each: of more, memory could become what the machine has least of."""
 
+OUTPUT = {"K6_NO_USAGE_REPORT": "true", "K6_CSV_TIME_FORMAT": "unix_nano", "K6_CSV_SAVE_INTERVAL": "100ms"}
+"""Variables of every k6 whose points we read."""
+
 HOW_TO_GET = "https://grafana.com/docs/k6/latest/set-up/install-k6/, or k6 = 'path/to/k6' in [tool.chaosfw], or CHAOSFW_K6"
 
 EXITS = {
@@ -127,14 +130,24 @@ def command(
     return [*found, file]
 
 
+def arguments(*, env: Mapping[str, str], vus: int, seconds: float, tags: Sequence[str]) -> list[str]:
+    """
+    Of ``k6 run`` in a pod of k6-operator, whose points go to the log, and k6's own summary after them. The operator parts them at spaces:
+    a variable with one in it is in the pod's environment only.
+    """
+    found = ["--out", "csv=-", "--no-color", "--system-tags", ",".join(tags)]
+    found += flags({name: value for name, value in env.items() if value and not re.search(r"\s", value)})
+    return [*found, "--vus", str(vus), "--duration", f"{seconds:.0f}s"] if vus else found
+
+
 def surroundings(given: Mapping[str, str], *, vus: int = 0) -> dict[str, str]:
     """
     The environment of k6: nothing is reported and nothing downloaded. Writing each request down makes garbage, so with at most
     ``ROOMY`` ``vus`` k6 collects it less often, unless GOGC is set already.
     """
-    told = {"K6_NO_USAGE_REPORT": "true", "K6_AUTO_EXTENSION_RESOLUTION": "false", "K6_BINARY_PROVISIONING": "false"}
+    told = {"K6_AUTO_EXTENSION_RESOLUTION": "false", "K6_BINARY_PROVISIONING": "false"}
     room = {"GOGC": GOGC} if 0 < vus <= ROOMY else {}
-    return {**room, **given, **told, "K6_CSV_TIME_FORMAT": "unix_nano", "K6_CSV_SAVE_INTERVAL": "100ms"}
+    return {**room, **given, **told, **OUTPUT}
 
 
 def flags(env: Mapping[str, str]) -> list[str]:

@@ -107,7 +107,10 @@ class Stream:
     """Requests that took longer than the load's time-out: the script lets them, and of others nothing may be known."""
     last: dict[bytes, int] = field(default_factory=dict)
     """When each VU was heard of last."""
-    _asked: int = 0
+    asked: int = 0
+    """Requests that k6 counted in what has come."""
+    skew: int = 0
+    """ns that the clock which stamps the points is ahead of this machine's."""
     _told: int = 0
     _rest: bytes = b"\n"
     _columns: list[str] = field(default_factory=list)
@@ -122,7 +125,7 @@ class Stream:
     @property
     def unread(self) -> int:
         """Requests that k6 counted and whose points were not what we know of k6: of them nothing is known."""
-        return self._asked - self._told
+        return self.asked - self._told
 
     def anchor(self) -> None:
         """Ten times a second: how far the wall is from the monotonic clock."""
@@ -153,7 +156,7 @@ class Stream:
     def _read(self, lines: bytes) -> None:
         if not self._columns:
             self._columns = lines.lstrip(b"\n").partition(b"\n")[0].decode().split(",")[3:-2]
-        self._asked += lines.count(b"\nhttp_reqs,")
+        self.asked += lines.count(b"\nhttp_reqs,")
         for end, took, tags, blocked, connecting, failed, metric, at, value, other in _UNITS.findall(lines):
             if end:
                 self._told += 1
@@ -161,7 +164,7 @@ class Stream:
             elif metric == b"checks":
                 self._check(other, passed=float(value) > 0)
             elif metric == b"dropped_iterations":
-                self._drop(int(at) - self._offset, amount=round(float(value)))
+                self._drop(int(at) - self._offset - self.skew, amount=round(float(value)))
             else:
                 self.on = int(float(value) * 1e6) - self._offset
 
@@ -169,7 +172,9 @@ class Stream:
         told, extra, vu = self._split(tags)
         number = int(extra[len(_NUMBERED) :]) if self.planned and extra.startswith(_NUMBERED) else None
         until = float(took) + float(blocked)  # until it had a connection: of a new one, connecting and TLS are parts of it
-        return Request(int(end) - self._offset, until, told, vu, number, float(failed) > 0 if failed else None, float(connecting))
+        return Request(
+            int(end) - self._offset - self.skew, until, told, vu, number, float(failed) > 0 if failed else None, float(connecting)
+        )
 
     def _split(self, tags: bytes) -> tuple[Tags, bytes, bytes]:
         """The columns of k6's own tags, then all others, then what is no tag: ``vu=3``."""

@@ -41,10 +41,19 @@ class Upstream:
     """``ended`` hears the last words of a part that ends by itself."""
 
     def __init__(
-        self, binaries: Binaries, *, directory: Path, host: str, profile: Profile, service_cidr: str, ended: Callable[[str], None]
+        self,
+        binaries: Binaries,
+        *,
+        directory: Path,
+        host: str,
+        profile: Profile,
+        service_cidr: str,
+        proxy: str,
+        ended: Callable[[str], None],
     ) -> None:
+        """``proxy``: the URL over which the API server reaches pods and services, whose addresses are only recorded ones."""
         self._binaries, self._directory, self._host, self._profile = binaries, directory, host, profile
-        self._service_cidr = service_cidr
+        self._service_cidr, self._proxy = service_cidr, proxy
         self._ended = ended
         self._parts: dict[str, asyncio.subprocess.Process] = {}
         self._watching: list[asyncio.Task[None]] = []
@@ -95,7 +104,7 @@ class Upstream:
                 stdout=log,
                 stderr=log,
                 cwd=self._directory,
-                env={"PATH": "/usr/bin:/bin", "HOME": str(self._directory)},
+                env={"PATH": "/usr/bin:/bin", "HOME": str(self._directory), "HTTP_PROXY": self._proxy},
                 preexec_fn=die_with_parent,
             )
         self._watching.append(asyncio.get_running_loop().create_task(self._watch(name), name=name))

@@ -1,0 +1,150 @@
+"""
+A TestRun of k6-operator (k6.io/v1alpha1): made with its script, its runners looked at, followed, told to stop, removed.
+
+Used by the child that collects what k6 tells in a cluster, and by the assembly before a run and when that child is gone. The script's
+config map belongs to the TestRun, so that one deletion removes both. ``cleanup: post`` comes when it runs, because with it the operator
+removes what could not start before anybody has read why.
+"""
+
+from __future__ import annotations
+
+import email.utils
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chaosfw.drivers.kubernetes.cluster import Answered, Cluster, Object
+from chaosfw.errors import DriverError
+from chaosfw.model.load import Runner
+from chaosfw.timing import SYSTEM, nanoseconds
+
+GROUP = "/apis/k6.io/v1alpha1"
+PORT = 6565
+"""Of k6's REST API, which the operator opens."""
+LARGEST = 900_000
+"""Bytes of a script: a config map holds a MiB with all that is around."""
+GONE_WITHIN = 10.0
+"""Seconds. Its pods have no time of grace."""
+LOOK = 0.1
+TOLD = 2000
+"""Characters of a log that an error shows."""
+HOW_TO_GET = "https://grafana.com/docs/k6/latest/set-up/set-up-distributed-k6/install-k6-operator/"
+
+
+@dataclass(slots=True)
+class TestRun:
+    """ports.Fleet. ``arguments``: of ``k6 run``, without spaces in them. ``env``: of its pods. Raises what the cluster raises."""
+
+    cluster: Cluster
+    namespace: str
+    name: str
+    pods_wanted: int = 1
+    file: Path = Path()
+    image: str = ""
+    arguments: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    output: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the runners only, not of the pod that reads the script first."""
+
+    def unfit(self) -> tuple[str, str] | None:
+        """Why none can be made here, with a hint."""
+        known = self.cluster.find(GROUP)
+        if known is None or not any(one.get("name") == "testruns" for one in known.get("resources") or ()):
+            return ("the cluster knows no TestRun: k6-operator is not installed there", HOW_TO_GET)
+        if self.cluster.readable_one(f"/api/v1/namespaces/{self.namespace}") is None:
+            return (f"there is no namespace {self.namespace!r} for the pods of k6", "namespace= of cf.k6 names it")
+        return None
+
+    def begin(self) -> None:
+        script = self.file.read_bytes()
+        if len(script) > LARGEST:
+            raise DriverError(f"{self.file.name} has {len(script):,} bytes, a config map holds {LARGEST:,}", hint="bundle less into it")
+        made = self.cluster.post(self._place("testruns", group=GROUP), self._manifest())
+        owner = {"apiVersion": "k6.io/v1alpha1", "kind": "TestRun", "name": self.name, "uid": made["metadata"]["uid"]}
+        meta = {"name": self.name, "labels": _LABELS, "ownerReferences": [owner]}
+        data = {self.file.name: script.decode("utf-8", "replace")}
+        self.cluster.post(self._place("configmaps"), {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})
+
+    def leave(self) -> None:
+        self.cluster.patch(self._place("testruns", self.name, group=GROUP), {"spec": {"cleanup": "post"}})
+
+    def pods(self) -> tuple[Runner, ...]:
+        """The runners, by name."""
+        found = self.cluster.items(self._place("pods"), labelSelector=f"k6_cr={self.name},runner=true")
+        return tuple(sorted((_pod(one) for one in found), key=lambda pod: pod.name))
+
+    def trouble(self) -> str:
+        """Why it will never run: what the operator, or the script that it read, says."""
+        found = self.cluster.find(self._place("testruns", self.name, group=GROUP))
+        if found is None:
+            return f"TestRun {self.namespace}/{self.name} was deleted"
+        if (found.get("status") or {}).get("stage") != "error":
+            return ""
+        first = self.cluster.items(self._place("pods"), labelSelector=f"job-name={self.name}-initializer")
+        told = "".join(self._told(one["metadata"]["name"]) for one in first)
+        return f"k6-operator could not start TestRun {self.namespace}/{self.name}: {told or 'it says no more than stage: error'}"
+
+    def log(self, pod: str) -> Iterator[bytes]:
+        return self.cluster.follow(self._place("pods", pod, "log"), follow="true", container="k6")
+
+    def second(self, pod: str) -> int:
+        """Of the ``Date`` that k6's REST API answers with. Needs ``get`` of ``pods/proxy``."""
+        shown = self.cluster.date(self._status(pod))
+        return int(email.utils.parsedate_to_datetime(shown).timestamp())
+
+    def stop(self, pod: str) -> None:
+        """Over k6's REST API, so that it tells its last. Needs ``patch`` of ``pods/proxy``."""
+        self.cluster.patch(self._status(pod), {"data": {"type": "status", "id": "default", "attributes": {"stopped": True}}})
+
+    def end(self) -> None:
+        """Returns when it is gone with its jobs and pods. Raises DriverError when it is not within ``GONE_WITHIN`` seconds."""
+        place, deadline = self._place("testruns", self.name, group=GROUP), SYSTEM.monotonic_ns() + nanoseconds(GONE_WITHIN)
+        try:
+            self.cluster.delete(place, {"propagationPolicy": "Foreground"})
+            while self.cluster.find(place) is not None:
+                if SYSTEM.monotonic_ns() > deadline:
+                    raise DriverError(f"TestRun {self.namespace}/{self.name} is not gone {GONE_WITHIN:g} s after it was deleted")
+                SYSTEM.sleep(LOOK)
+        except Answered as answer:
+            if answer.code != 404:
+                raise
+
+    def _told(self, pod: str) -> str:
+        return b"".join(self.cluster.follow(self._place("pods", pod, "log"), container="k6"))[-TOLD:].decode(errors="replace").strip()
+
+    def _status(self, pod: str) -> str:
+        return self._place("pods", f"{pod}:{PORT}", "proxy", "v1", "status")
+
+    def _place(self, *words: str, group: str = "/api/v1") -> str:
+        return "/".join([group, "namespaces", self.namespace, *words])
+
+    def _manifest(self) -> Object:
+        image = {"image": self.image} if self.image else {}
+        spec: dict[str, Any] = {
+            "parallelism": self.pods_wanted,
+            "arguments": " ".join(self.arguments),
+            "script": {"configMap": {"name": self.name, "file": self.file.name}},
+            "initializer": {**image, "env": _env(self.env)},
+            "runner": {**image, "env": _env({**self.env, **self.output})},
+        }
+        meta = {"name": self.name, "namespace": self.namespace, "labels": _LABELS}
+        return {"apiVersion": "k6.io/v1alpha1", "kind": "TestRun", "metadata": meta, "spec": spec}
+
+
+_LABELS = {"app.kubernetes.io/managed-by": "chaosfw"}
+
+
+def _env(variables: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in variables.items()]
+
+
+def _pod(found: Object) -> Runner:
+    statuses = found.get("status", {}).get("containerStatuses") or ()
+    state = next((one.get("state") or {} for one in statuses if one.get("name") == "k6"), {})
+    return Runner(
+        name=found["metadata"]["name"],
+        node=found["spec"].get("nodeName", ""),
+        running="running" in state,
+        code=(state.get("terminated") or {}).get("exitCode"),
+    )

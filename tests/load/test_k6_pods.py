@@ -1,0 +1,229 @@
+"""k6 in pods of a TestRun, under the real operator and the control plane that Kubernetes ships: what comes back, and what is left."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaosfw.assembly.loads import load_driver
+from chaosfw.drivers.kubernetes.cluster import Cluster
+from chaosfw.drivers.kubernetes.test_runs import GROUP
+from chaosfw.errors import DriverError
+from chaosfw.load.child import ChildRun
+from chaosfw.load.k6.pods import compared
+from chaosfw.model.load import Endpoint, Load, Outcome, Script
+from chaosfw.sandbox.public import Sandbox, SandboxSpec, start
+from chaosfw.testing.clock import FakeClock
+from tests.load.conftest import K6, Server, ended, rows, wait_for
+
+OPERATOR = Path("~/.cache/chaosfw/k6-operator-0.0.19").expanduser()
+IMAGES = {f"ghcr.io/grafana/k6-operator:latest-{kind}": "" for kind in ("runner", "starter")}
+NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "load"}}
+
+# What the images hold: in the sandbox mounts are where a variable says, and each pod has an address of its own.
+WRAPPED_K6 = """#!/usr/bin/env python3
+import json, os, sys
+volumes = json.loads(os.environ.get("CHAOSFW_VOLUMES", "{}"))
+def placed(word):
+    for mount, place in volumes.items():
+        if word.startswith(mount + "/"):
+            return place + word[len(mount):]
+    return word.replace("0.0.0.0:", os.environ["POD_IP"] + ":")
+os.execv(%r, ["k6", *map(placed, sys.argv[1:])])
+"""
+WRAPPED_CURL = '#!/bin/sh\nexec %s -x "$CHAOSFW_PROXY" "$@"\n'
+"""The addresses of services are recorded ones."""
+
+ACCOUNT = "/run/secrets/kubernetes.io/serviceaccount"
+"""Where the operator reads its pod's account, wherever it runs: so it gets a ``/run`` of its own."""
+
+SCRIPT = """
+import http from 'k6/http';
+import { check, sleep } from 'k6';
+export const options = { discardResponseBodies: true };
+export default function () {
+  const res = http.get(`${__ENV.TARGET}${__ENV.ASKED}`, { timeout: '500ms' });
+  check(res, { 'is good': (r) => r.status === 200 });
+  sleep(0.02);
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """With the operator at work."""
+    made = tmp_path_factory.mktemp("images")
+    programs = {"k6": WRAPPED_K6 % str(K6["2.0.0"]), "curl": WRAPPED_CURL % "/usr/bin/curl"}
+    for name, text in programs.items():
+        (made / name).write_text(text)
+        (made / name).chmod(0o755)
+    crds = tuple(sorted((OPERATOR / "crds").iterdir()))
+    path = os.environ["PATH"]
+    os.environ["PATH"] = f"{made}:{path}"
+    try:
+        sandbox = start(SandboxSpec(nodes=2, zones=("a", "b"), control_plane="kubernetes", manifests=crds, images=IMAGES))
+    finally:
+        os.environ["PATH"] = path
+    with sandbox:
+        sandbox.apply([NAMESPACE])
+        with (made / "operator.log").open("wb") as log, operating(sandbox, log) as operator:
+            try:
+                yield sandbox
+            finally:
+                operator.terminate()
+                operator.wait()
+
+
+def operating(sandbox: Sandbox, log: Any) -> subprocess.Popen[bytes]:
+    host, port = sandbox.server.removeprefix("https://").split(":")
+    env = {**sandbox.env(), "HTTP_PROXY": sandbox.proxy, "KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
+    words = [str(OPERATOR / "manager"), "-health-addr", "127.0.0.1:0", "-metrics-addr", "127.0.0.1:0"]
+    account = f"mkdir -p {ACCOUNT} && cat > {ACCOUNT}/token && cp {shlex.quote(str(sandbox.ca))} {ACCOUNT}/ca.crt"
+    shell = f"mount -t tmpfs none /run && {account} && exec {shlex.join(words)} </dev/null"
+    child = subprocess.Popen(["unshare", "-rm", "sh", "-c", shell], env=env, stdin=subprocess.PIPE, stdout=log, stderr=log)
+    assert child.stdin is not None
+    child.stdin.write(sandbox.token.encode())
+    child.stdin.close()
+    return child
+
+
+def begin(
+    sandbox: Sandbox,
+    out: Path,
+    *,
+    url: str,
+    text: str = SCRIPT,
+    pods: int = 2,
+    asked: str = "/ok",
+    users: int = 4,
+    here: dict[str, str] | None = None,
+) -> ChildRun:
+    (out / "script.js").write_text(text)
+    script = Script(
+        file="script.js", users=users, pods=pods, namespace="load", env={"ASKED": asked, "WORDS": "with spaces", **(here or {})}
+    )
+    load = Load(endpoint="shop", rate=0.0, timeout=0.5, driver="k6", script=script)
+    driver = load_driver("k6", root=out, k6=str(K6["2.0.0"]), kubeconfig=str(sandbox.kubeconfig))
+    run = driver.start(load, at=Endpoint(name="shop", url=url), out=out, seconds=20.0)
+    assert isinstance(run, ChildRun)
+    return run
+
+
+def left(sandbox: Sandbox) -> list[str]:
+    """What of ours is there."""
+    api = Cluster(str(sandbox.kubeconfig))
+    found = [*api.items(f"{GROUP}/namespaces/load/testruns"), *api.items("/api/v1/namespaces/load/pods")]
+    found += [one for one in api.items("/api/v1/namespaces/load/configmaps") if one["metadata"]["name"] != "kube-root-ca.crt"]
+    return [one["metadata"]["name"] for one in found if not one["metadata"].get("deletionTimestamp")]
+
+
+def test_every_request_of_every_pod_is_a_sample_and_nothing_is_left(cluster: Sandbox, server: Server, tmp_path: Path) -> None:
+    run = begin(cluster, tmp_path, url=server.url)
+    try:
+        (made,) = Cluster(str(cluster.kubeconfig)).items(f"{GROUP}/namespaces/load/testruns")
+        wait_for(run, 200)
+        seal = ended(run)
+    finally:
+        run.kill()
+    found = rows(run)
+    assert made["spec"]["cleanup"] == "post"  # should we be gone, and the machine that we ran on
+    assert (seal.ended, seal.lost, seal.unhealthy) == ("", 0, ())
+    assert len(found) == seal.count == len(server.lines())
+    assert {Outcome(row.outcome) for row in found if row.n < seal.off} == {Outcome.ok}
+    assert all(run.generator.on - 60e9 < row.sent <= row.end for row in found)
+    clocks = [one for one in seal.said if "its clock is" in one]
+    checks = [one for one in seal.said if "check 'is good': all" in one]
+    assert (len(clocks), len(checks)) == (2, 2)
+    assert left(cluster) == []
+
+
+def test_what_fails_is_told_as_it_is(cluster: Sandbox, server: Server, tmp_path: Path) -> None:
+    run = begin(cluster, tmp_path, url=server.url, asked="/500", pods=1, users=2)
+    try:
+        wait_for(run, 50)
+        seal = ended(run)
+    finally:
+        run.kill()
+    assert {(Outcome(row.outcome), row.status) for row in rows(run) if row.n < seal.off} == {(Outcome.http_5xx, 500)}
+    assert (seal.ended, seal.lost) == ("", 0)
+
+
+def test_a_pod_that_is_lost_spoils_the_load(cluster: Sandbox, server: Server, tmp_path: Path) -> None:
+    run = begin(cluster, tmp_path, url=server.url)
+    api = Cluster(str(cluster.kubeconfig))
+    try:
+        pod = api.items("/api/v1/namespaces/load/pods", labelSelector="runner=true")[0]["metadata"]["name"]
+        api.delete(f"/api/v1/namespaces/load/pods/{pod}", {"gracePeriodSeconds": 0})
+        wait_for(run, 200)
+        seal = ended(run)
+    finally:
+        run.kill()
+    assert seal.lost > 0
+    assert any(pod in one and "did not come with its log" in one for one in seal.said)
+    assert left(cluster) == []
+
+
+def test_a_script_that_can_not_run_shows_why_and_leaves_nothing(cluster: Sandbox, server: Server, tmp_path: Path) -> None:
+    text = "import http from 'k6/http';\nif (!__ENV.K6_HERE) throw new Error('not in a pod');\nexport default function () {}\n"
+    (tmp_path / "script.js").write_text(text)
+    with pytest.raises(DriverError, match="k6-operator could not start TestRun load/chaosfw-k6-") as caught:
+        begin(cluster, tmp_path, url=server.url, text=text, here={"K6_HERE": "with a space"})
+    assert "not in a pod" in caught.value.message
+    assert left(cluster) == []
+
+
+def test_a_collector_that_is_killed_leaves_nothing(cluster: Sandbox, server: Server, tmp_path: Path) -> None:
+    run = begin(cluster, tmp_path, url=server.url, pods=1, users=2)
+    os.kill(run.pgid, signal.SIGKILL)
+    assert run.wait(5.0) is None
+    assert left(cluster) == []
+
+
+def test_what_can_not_be_is_said_before(cluster: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "script.js").write_text(SCRIPT)
+    at = Endpoint(name="shop", url="http://127.0.0.1:9")
+
+    def unfit(kubeconfig: str, **script: Any) -> str:
+        told = Script(**{"file": "script.js", "users": 4, "pods": 2, "namespace": "load", **script})
+        load = Load(endpoint="shop", rate=0.0, driver="k6", script=told)
+        driver = load_driver("k6", root=tmp_path, k6=str(K6["2.0.0"]), kubeconfig=kubeconfig)
+        return " ".join(sentence for sentence, _ in driver.check(load, at=at, seconds=10.0, claims=False))
+
+    here = str(cluster.kubeconfig)
+    assert unfit(here) == ""
+    assert unfit(here, namespace="nowhere") == "there is no namespace 'nowhere' for the pods of k6"
+    assert unfit(here, pods=5) == "4 VUs can not be shared by 5 pods"
+    assert unfit("") == "pods of k6 need a cluster, and this environment has none"
+    with start(SandboxSpec(nodes=1)) as bare:
+        assert unfit(str(bare.kubeconfig)) == "the cluster knows no TestRun: k6-operator is not installed there"
+
+
+@pytest.mark.parametrize("ahead", [0.0, 0.37, -0.001, 12.999, -86_400.5])
+def test_a_clock_that_shows_seconds_is_known_to_milliseconds(ahead: float) -> None:
+    clock = FakeClock()
+
+    def second() -> int:
+        clock.advance(0.0005)
+        shown = (clock.wall_ns() + round(ahead * 1e9)) // 10**9
+        clock.advance(0.0007)
+        return shown
+
+    low, high = compared(second, clock)
+
+    assert low <= ahead * 1e9 <= high
+    assert high - low <= 4e6
+    assert sum(clock.slept) < 12
+
+
+def test_a_clock_that_is_set_meanwhile_is_not_known() -> None:
+    clock, shown = FakeClock(), iter([1_790_001_000, 1_790_001_001, 1_790_005_000])
+
+    with pytest.raises(DriverError, match="was set while"):
+        compared(lambda: next(shown), clock)
