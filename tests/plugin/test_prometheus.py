@@ -28,6 +28,7 @@ global: {{scrape_interval: 500ms, evaluation_interval: 200ms, scrape_timeout: 50
 rule_files: [{rules}]
 scrape_configs:
   - job_name: shop
+    proxy_url: {proxy}
     kubernetes_sd_configs:
       - role: pod
         api_server: {server}
@@ -37,13 +38,7 @@ scrape_configs:
     relabel_configs:
       - {{source_labels: [__meta_kubernetes_pod_label_app], regex: myapp, action: keep}}
       - {{source_labels: [__meta_kubernetes_pod_name], target_label: pod}}
-{addresses}"""
-ADDRESS = (
-    "      - {{source_labels: [__address__], regex: '10[.]244[.]{node}[.](.*)',"
-    " target_label: __address__, replacement: '127.{number}.{third}.$1'}}\n"
-)
-"""Recorded addresses of pods become those where they listen (docs/reference/sandbox.md)."""
-
+"""
 RULES = """
 groups:
   - name: shop
@@ -79,9 +74,7 @@ class Server:
 def prometheus(cluster: sandbox.Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder, port = tmp_path_factory.mktemp("prometheus"), closed_port()
     (folder / "rules.yml").write_text(RULES)
-    number = cluster.server.partition("//127.")[2].partition(".")[0]
-    addresses = "".join(ADDRESS.format(node=node, number=number, third=64 + node) for node in range(len(cluster.nodes)))
-    settings = {"server": cluster.server, "token": cluster.token, "ca": cluster.ca, "rules": folder / "rules.yml", "addresses": addresses}
+    settings = {"server": cluster.server, "token": cluster.token, "ca": cluster.ca, "rules": folder / "rules.yml", "proxy": cluster.proxy}
     (folder / "prometheus.yml").write_text(CONFIG.format(**settings))
     words = [PROMETHEUS, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"]
     with (folder / "log").open("wb") as log:

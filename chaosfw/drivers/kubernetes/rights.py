@@ -39,13 +39,13 @@ NEEDS: dict[str, tuple[Need, ...]] = {
 def lacking(cluster: Cluster, bounds: Iterable[Bound]) -> tuple[str, ...]:
     """What may not be done, in words, each once: ``patch nodes``, ``delete pods in shop``."""
     asked = dict.fromkeys(need for bound in bounds for need in _needs(bound))
-    return tuple(_words(*need) for need in asked if not _may(cluster, *need))
+    return tuple(words(*need) for need in asked if not may(cluster, *need))
 
 
 def lacking_to_heal(cluster: Cluster, undos: Iterable[Undo]) -> tuple[str, ...]:
     """What of putting these back may not be done with these credentials."""
     asked = dict.fromkeys(need for undo in undos for need in _heals(undo))
-    return tuple(_words(*need) for need in asked if not _may(cluster, *need))
+    return tuple(words(*need) for need in asked if not may(cluster, *need))
 
 
 def _heals(undo: Undo) -> Iterable[tuple[str, str, str, str]]:
@@ -63,7 +63,7 @@ def _needs(bound: Bound) -> Iterable[tuple[str, str, str, str]]:
                 yield verb, group, resource, namespace
 
 
-def _may(cluster: Cluster, verb: str, group: str, resource: str, namespace: str) -> bool:
+def may(cluster: Cluster, verb: str, group: str, resource: str, namespace: str) -> bool:
     name, _, subresource = resource.partition("/")
     attributes = {"verb": verb, "group": group, "resource": name, "subresource": subresource, "namespace": namespace}
     review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}}
@@ -75,5 +75,5 @@ def _may(cluster: Cluster, verb: str, group: str, resource: str, namespace: str)
         raise
 
 
-def _words(verb: str, group: str, resource: str, namespace: str) -> str:
+def words(verb: str, group: str, resource: str, namespace: str) -> str:
     return f"{verb} {resource}{f'.{group}' if group else ''}" + (f" in {namespace}" if namespace else "")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from chaosfw.drivers.kubernetes.cluster import Answered, Cluster, Object
+from chaosfw.drivers.kubernetes.rights import Need, may, words
 from chaosfw.errors import DriverError
 from chaosfw.model.load import Runner
 from chaosfw.timing import SYSTEM, nanoseconds
@@ -22,6 +23,15 @@ from chaosfw.timing import SYSTEM, nanoseconds
 GROUP = "/apis/k6.io/v1alpha1"
 PORT = 6565
 """Of k6's REST API, which the operator opens."""
+NEEDS: tuple[Need, ...] = (
+    *((verb, "k6.io", "testruns") for verb in ("create", "get", "patch", "delete")),
+    ("create", "", "configmaps"),
+    ("list", "", "pods"),
+    ("get", "", "pods/log"),
+    ("get", "", "pods/proxy"),
+    ("patch", "", "pods/proxy"),
+)
+"""What has to be allowed in its namespace."""
 LARGEST = 900_000
 """Bytes of a script: a config map holds a MiB with all that is around."""
 GONE_WITHIN = 10.0
@@ -54,6 +64,9 @@ class TestRun:
             return ("the cluster knows no TestRun: k6-operator is not installed there", HOW_TO_GET)
         if self.cluster.readable_one(f"/api/v1/namespaces/{self.namespace}") is None:
             return (f"there is no namespace {self.namespace!r} for the pods of k6", "namespace= of cf.k6 names it")
+        lacking = [words(*need, self.namespace) for need in NEEDS if not may(self.cluster, *need, self.namespace)]
+        if lacking:
+            return (f"these credentials may not {', '.join(lacking)}", "docs/how-to/use-locust-or-k6.md has the Role")
         return None
 
     def begin(self) -> None:
