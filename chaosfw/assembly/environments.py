@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import yaml
 
 from chaosfw.errors import EnvironmentTrouble, NoSandbox, SandboxError, UsageError
+from chaosfw.load.k6.driver import NAMED
 from chaosfw.model.environment import Environment, Identity
 from chaosfw.model.load import Endpoint
 from chaosfw.planning import hours
@@ -71,7 +72,8 @@ class SandboxPlace:
     def exposure(self, since: int) -> Mapping[str, int]:
         counted: dict[str, int] = {}
         for one in self._sandbox.exposure(since):
-            counted[one.name] = counted.get(one.name, 0) + one.connections
+            if not one.name.startswith(NAMED):  # pods of the load itself, which are asked how it goes
+                counted[one.name] = counted.get(one.name, 0) + one.connections
         return counted
 
     def lateness(self) -> float:

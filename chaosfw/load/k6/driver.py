@@ -27,6 +27,8 @@ SPARE = 1.5
 """The script goes on for so many times what the run is expected to take: injecting, proving and healing come on top of the phases."""
 EACH_VU = 0.01
 """Seconds that k6 may take to make a VU, on a busy machine."""
+NAMED = "chaosfw-k6-"
+"""How what is made in a cluster begins."""
 COMPARING = 30.0
 """Seconds beyond the pods' coming that comparing their clocks may take."""
 LEAST = 120.0
@@ -98,7 +100,7 @@ class K6Driver:
     def _in_pods(
         self, load: Load, *, at: Endpoint, out: Path, seconds: float, model: Literal["open", "closed"], tags: tuple[str, ...]
     ) -> ChildRun:
-        cluster, script, name = self._cluster, load.script, f"chaosfw-k6-{secrets.token_hex(3)}"
+        cluster, script, name = self._cluster, load.script, f"{NAMED}{secrets.token_hex(3)}"
         assert cluster is not None and script is not None
         env = _env(script, at)
         words = program.arguments(env=env, vus=script.users, seconds=seconds, tags=tags)

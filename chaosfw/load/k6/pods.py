@@ -171,6 +171,8 @@ class PodsCollector:
         said, deadline = False, 0
         while not all(source.over for source in self._sources):
             if not self._off and select.select([self._stdin], [], [], 0)[0] and not os.read(self._stdin, 1):
+                if not said:
+                    raise DriverError("told to stop before its pods had begun")
                 self._off = SYSTEM.monotonic_ns()
                 deadline = self._off + nanoseconds(self._orders.load.timeout)
             if deadline and SYSTEM.monotonic_ns() >= deadline:
