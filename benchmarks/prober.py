@@ -35,6 +35,7 @@ PLANS = (
     ("prober, keep-alive", Load(endpoint="s", rate=1000.0, timeout=1.0, connection="keep-alive")),
     ("prober, 2 processes, new", Load(endpoint="s", rate=5000.0, timeout=1.0, processes=2)),
     ("prober, 2 processes, keep-alive", Load(endpoint="s", rate=5000.0, timeout=1.0, connection="keep-alive", processes=2)),
+    ("prober, HTTP/2, keep-alive", Load(endpoint="s", rate=1000.0, timeout=1.0, connection="keep-alive", protocol="http/2")),
     ("k6 2.0.0, keep-alive", Load(endpoint="s", rate=1000.0, timeout=1.0, connection="keep-alive", driver="k6")),
     ("k6 2.0.0, keep-alive", Load(endpoint="s", rate=5000.0, timeout=1.0, connection="keep-alive", driver="k6")),
     ("Locust, FastHttpUser", Load(endpoint="s", rate=1000.0, timeout=1.0, driver="locust", script=Script(file="l.py", users=100))),
@@ -120,9 +121,9 @@ def _row(name: str, *cells: str) -> None:
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
     print(f"{machine()}\n\n{HEAD}")
-    with answering() as url:
+    with answering() as url, answering("http/2") as url2:
         for name, load in PLANS:
-            seen = sending(url, load, seconds=seconds)
+            seen = sending(url2 if load.protocol == "http/2" else url, load, seconds=seconds)
             times = [
                 _ms(values, share)
                 for values, share in ((seen.late, 0.5), (seen.late, 0.99), (seen.late, 1.0), (seen.took, 0.5), (seen.took, 0.99))

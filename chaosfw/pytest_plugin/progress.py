@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 
 from chaosfw.engine.loop import Loop
+from chaosfw.load.k6.pods import PODS_WITHIN
 from chaosfw.model.event import AnyEvent, Halted, PhaseBegan, Proved, RoundSeen, RunOpened
 from chaosfw.model.event import Phase as P
 from chaosfw.model.experiment import Experiment
 from chaosfw.ports import Pulse
 
+LONG = 5.0
+"""Seconds of silence after which somebody who looks on wonders."""
 WORDS = {True: "normal", False: "NOT normal", None: "unknown"}
 
 
@@ -47,6 +50,8 @@ class Progress:
             case RunOpened(plan=plan):
                 self._experiment = plan.experiment
                 self._write(f"\n{plan.experiment.title}", end="\n")
+                if awaited := _awaited(plan.experiment):
+                    self._write(f"  {awaited}"[:150], end="\n")
             case PhaseBegan(at=at, phase=phase):
                 self._end_line()
                 self._phase, self._since, self._note = phase, at, ""
@@ -77,7 +82,8 @@ class Progress:
         left = f"{max(0.0, self._lasts - passed):4.0f} s left" if self._lasts else f"{passed:4.1f} s"
         pulse = self._pulse()
         load = f"  {pulse.rate:5.0f}/s  {pulse.bad:4d} bad  p95 {_milliseconds(pulse.p95)}" if pulse is not None else ""
-        self._write(f"\r\x1b[K  {self._phase.value:<9}{left}{load}  {WORDS[self._normal]}  {self._note}"[:150], end="")
+        note = self._note or (_drains(self._experiment) if self._phase is P.recover else "")
+        self._write(f"\r\x1b[K  {self._phase.value:<9}{left}{load}  {WORDS[self._normal]}  {note}"[:150], end="")
 
     def _end_line(self) -> None:
         if self._phase is not None and self._phase not in (P.preflight, P.judge, P.audit):
@@ -87,6 +93,21 @@ class Progress:
         with self._capture.global_and_fixture_disabled() if self._capture is not None else nullcontext():
             self._reporter._tw._file.write(text + end)
             self._reporter._tw._file.flush()
+
+
+def _awaited(experiment: Experiment) -> str:
+    """Whom a load waits for before it can begin, where that can take minutes."""
+    load = experiment.load
+    if load is None or load.script is None:
+        return ""
+    if load.script.pods:
+        return f"waiting for {load.script.pods} pods of k6 in {load.script.namespace}, for at most {PODS_WITHIN:.0f} s"
+    return f"waiting for {load.processes} workers to join at {load.script.listen}" if load.script.listen else ""
+
+
+def _drains(experiment: Experiment | None) -> str:
+    load = experiment.load if experiment is not None else None
+    return f"then up to {load.timeout:g} s for requests in flight" if load is not None and load.timeout > LONG else ""
 
 
 def _milliseconds(seconds: float | None) -> str:
