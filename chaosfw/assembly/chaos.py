@@ -499,7 +499,9 @@ class Chaos:
         pid = getattr(getattr(run, "generator", None), "pid", 0)
         if pid:
             self._load_groups = [pid]
-            self.session.record_writers((pid, ""))
+            script = self.experiment.load.script if self.experiment.load is not None else None
+            if script is None or not script.pods:  # a healer must not kill the one who takes the pods away when we are gone
+                self.session.record_writers((pid, ""))
 
     def _load_driver(self) -> LoadDriver | None:
         load = self.experiment.load

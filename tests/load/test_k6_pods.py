@@ -6,7 +6,9 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,38 @@ export default function () {
   check(res, { 'is good': (r) => r.status === 200 });
   sleep(0.02);
 }
+"""
+
+
+SHOP = Path(__file__).parents[2] / "deploy" / "shop"
+SETTINGS = """
+[tool.chaosfw]
+environment = "sandbox"
+k6 = "K6_BINARY"
+defaults = { baseline = "2s", lasts = "60s", recover_within = "20s" }
+
+[tool.chaosfw.environments.sandbox]
+manifests = ["SHOP/*.yaml"]
+endpoints = { shop = "service/shop/myapp:80" }
+"""
+ARRIVALS = """
+import http from 'k6/http';
+const all = { executor: 'constant-arrival-rate', rate: 40, timeUnit: '1s', duration: '10m', preAllocatedVUs: 50 };
+export const options = { discardResponseBodies: true, scenarios: { all } };
+export default function () { http.get(`${__ENV.TARGET}/`, { timeout: '1s' }); }
+"""
+EXPERIMENT = """
+import chaosfw as cf
+from chaosfw.faults import kubernetes as k8s
+
+web = k8s.deployment("myapp", namespace="shop")
+base = cf.Experiment(steady_state=cf.Hypothesis("the shop serves", cf.http("shop", path="/health")))
+load = cf.k6("load.js", at="shop", pods=1, namespace="load", timeout="1s")
+
+
+@cf.experiment(base.but("Shoppers survive losing a pod", k8s.kill(web, count=1), load=load))
+def test_it(chaos: cf.Chaos) -> None:
+    chaos.run()
 """
 
 
@@ -184,6 +218,32 @@ def test_a_collector_that_is_killed_leaves_nothing(cluster: Sandbox, server: Ser
     os.kill(run.pgid, signal.SIGKILL)
     assert run.wait(5.0) is None
     assert left(cluster) == []
+
+
+def test_a_run_that_is_killed_leaves_no_load(cluster: Sandbox, tmp_path: Path) -> None:
+    """Nobody is there to stop it then but its collector, which no healer may kill."""
+    for name, text in {"pyproject.toml": SETTINGS, "load.js": ARRIVALS, "test_it.py": EXPERIMENT}.items():
+        (tmp_path / name).write_text(text.replace("K6_BINARY", str(K6["2.0.0"])).replace("SHOP", str(SHOP)))
+    api = Cluster(str(cluster.kubeconfig))
+    cluster.apply([SHOP])
+    cluster.settle()
+    with (tmp_path / "log").open("wb") as log:
+        run = subprocess.Popen([sys.executable, "-m", "pytest", "-q"], cwd=tmp_path, env=cluster.env(), stdout=log, stderr=log)
+        try:
+            until(lambda: any(one.stat().st_size for one in tmp_path.glob("reports/*/runs/*/samples.bin")) or run.poll() is not None)
+            assert run.poll() is None, (tmp_path / "log").read_text()
+            assert api.items(f"{GROUP}/namespaces/load/testruns")
+        finally:
+            run.kill()
+            run.wait()
+    until(lambda: left(cluster) == [])
+
+
+def until(true: Callable[[], bool], *, within: float = 90.0) -> None:
+    end = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def test_what_can_not_be_is_said_before(cluster: Sandbox, tmp_path: Path) -> None:
