@@ -121,7 +121,7 @@ class Controls:
         load = self._experiment.load
         assert load is not None
         run.stop()
-        seal = run.wait(load.timeout + 10.0)
+        seal = run.wait(load.ends_within)
         if seal is None:
             raise ChaosfwError("its load left no seal")
         data, _ = run.samples(0)

@@ -53,8 +53,6 @@ FIRST_SIGHT = 10.0
 """Seconds that the watches may take to start; without them the run goes on, and its report has no cluster events."""
 LAST_SIGHT = 2.0
 """Seconds that the last look at what the environment did may take."""
-KILL_AFTER = 5.0
-"""Seconds beyond its own time-out that a load may take to drain before it is killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,7 +342,7 @@ class Loop:
         self._load = None
         load = self.machine.experiment.load
         assert load is not None
-        seal = run.wait(timeout=load.timeout + KILL_AFTER)
+        seal = run.wait(timeout=load.ends_within)
         reason = "it did not drain in time" if seal is None else ""
         if died:
             reason = seal.ended if seal is not None and seal.ended else "the generator ended without being told to"

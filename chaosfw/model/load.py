@@ -14,6 +14,10 @@ from typing import Literal
 
 from chaosfw.model.struct import Noun
 
+GOES = 5.0
+PODS_GO = 75.0
+"""Seconds that a generator may take to end when its requests are through: here, and in the pods of a cluster."""
+
 
 class Script(Noun, frozen=True, kw_only=True):
     """A file of the user's that says what is sent: a locustfile, or a k6 script. Zero and empty: the file says, or the tool's default."""
@@ -145,6 +149,11 @@ class Load(Noun, frozen=True, kw_only=True):
     def open(self) -> bool:
         """Whether requests are due on a schedule that we set. A k6 script may have one of its own; its generator says so."""
         return self.rate > 0
+
+    @property
+    def ends_within(self) -> float:
+        """Seconds from the word to stop until the generator has ended: its requests drain for one time-out, and pods are removed then."""
+        return self.timeout + (PODS_GO if self.script is not None and self.script.pods else GOES)
 
 
 class Endpoint(Noun, frozen=True, kw_only=True):

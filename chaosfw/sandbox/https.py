@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import select
 import ssl
 import urllib.parse
 from pathlib import Path
@@ -47,12 +48,19 @@ class Api:
             self._connection = None
 
     def _exchange(self, method: str, path: str, data: bytes | None, headers: dict[str, str]) -> tuple[int, Object]:
+        if self._connection is not None and _is_over(self._connection):
+            self.close()
         if self._connection is None:
             self._connection = http.client.HTTPSConnection(self._host, self._port, context=self._context, timeout=30)
         self._connection.request(method, path, body=data, headers=headers)
         response = self._connection.getresponse()
         text = response.read()
         return response.status, _object(text, status=response.status)
+
+
+def _is_over(connection: http.client.HTTPSConnection) -> bool:
+    """The server has ended it meanwhile, as servers do after a minute or two: there is something to read before anything was asked."""
+    return connection.sock is None or bool(select.select([connection.sock], [], [], 0)[0])
 
 
 def _object(text: bytes, *, status: int) -> Object:

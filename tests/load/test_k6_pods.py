@@ -195,10 +195,12 @@ def test_a_pod_that_is_lost_spoils_the_load(cluster: Sandbox, server: Server, tm
     try:
         pod = api.items("/api/v1/namespaces/load/pods", labelSelector="runner=true")[0]["metadata"]["name"]
         api.delete(f"/api/v1/namespaces/load/pods/{pod}", {"gracePeriodSeconds": 0})
-        wait_for(run, 200)
-        seal = ended(run)
+        until(lambda: not run.alive())
+        seal = run.wait(1.0)
     finally:
         run.kill()
+    assert seal is not None
+    assert seal.ended.startswith(f"pod {pod} on node-")
     assert seal.lost > 0
     assert any(pod in one and "did not come with its log" in one for one in seal.said)
     assert left(cluster) == []
@@ -213,10 +215,17 @@ def test_a_script_that_can_not_run_shows_why_and_leaves_nothing(cluster: Sandbox
     assert left(cluster) == []
 
 
+def test_a_script_that_ends_before_all_is_known_is_told(cluster: Sandbox, server: Server, tmp_path: Path) -> None:
+    text = SCRIPT.replace("discardResponseBodies: true", "discardResponseBodies: true, scenarios: { a: { executor: 'shared-iterations' } }")
+    with pytest.raises(DriverError, match=r"k6 had ended before all pods had begun: pod .*: k6: the script came to its end"):
+        begin(cluster, tmp_path, url=server.url, text=text, pods=1, users=0)
+    assert left(cluster) == []
+
+
 def test_a_collector_that_is_killed_leaves_nothing(cluster: Sandbox, server: Server, tmp_path: Path) -> None:
     run = begin(cluster, tmp_path, url=server.url, pods=1, users=2)
     os.kill(run.pgid, signal.SIGKILL)
-    assert run.wait(5.0) is None
+    assert run.wait(60.0) is None
     assert left(cluster) == []
 
 

@@ -34,8 +34,8 @@ NEEDS: tuple[Need, ...] = (
 """What has to be allowed in its namespace."""
 LARGEST = 900_000
 """Bytes of a script: a config map holds a MiB with all that is around."""
-GONE_WITHIN = 10.0
-"""Seconds. Its pods have no time of grace."""
+GONE_WITHIN = 45.0
+"""Seconds. Its pods have no time of grace; but a garbage collector learns of new kinds every 30 s only."""
 LOOK = 0.1
 TOLD = 2000
 """Characters of a log that an error shows."""
@@ -69,6 +69,11 @@ class TestRun:
             return (f"these credentials may not {', '.join(lacking)}", "docs/how-to/use-locust-or-k6.md has the Role")
         return None
 
+    @property
+    def _key(self) -> str:
+        """In the config map, where not every file's name is a key."""
+        return f"script{self.file.suffix}"
+
     def begin(self) -> None:
         script = self.file.read_bytes()
         if len(script) > LARGEST:
@@ -76,7 +81,7 @@ class TestRun:
         made = self.cluster.post(self._place("testruns", group=GROUP), self._manifest())
         owner = {"apiVersion": "k6.io/v1alpha1", "kind": "TestRun", "name": self.name, "uid": made["metadata"]["uid"]}
         meta = {"name": self.name, "labels": _LABELS, "ownerReferences": [owner]}
-        data = {self.file.name: script.decode("utf-8", "replace")}
+        data = {self._key: script.decode("utf-8", "replace")}
         self.cluster.post(self._place("configmaps"), {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})
 
     def leave(self) -> None:
@@ -137,7 +142,7 @@ class TestRun:
         spec: dict[str, Any] = {
             "parallelism": self.pods_wanted,
             "arguments": " ".join(self.arguments),
-            "script": {"configMap": {"name": self.name, "file": self.file.name}},
+            "script": {"configMap": {"name": self.name, "file": self._key}},
             "initializer": {**image, "env": _env(self.env)},
             "runner": {**image, "env": _env({**self.env, **self.output})},
         }

@@ -29,7 +29,7 @@ EACH_VU = 0.01
 """Seconds that k6 may take to make a VU, on a busy machine."""
 NAMED = "chaosfw-k6-"
 """How what is made in a cluster begins."""
-COMPARING = 30.0
+COMPARING = 60.0
 """Seconds beyond the pods' coming that comparing their clocks may take."""
 LEAST = 120.0
 """Seconds beyond what is expected, at least."""

@@ -30,6 +30,8 @@ from chaosfw.timing import NANOSECONDS, SYSTEM, Clock, nanoseconds, seconds
 
 PODS_WITHIN = 180.0
 """Seconds until all pods send: images are pulled and nodes may be added meanwhile."""
+ANSWERS_WITHIN = 20.0
+"""Seconds until k6 answers in a pod that runs."""
 END_WITHIN = 8.0
 """Seconds that the pods may take to end when they are told to."""
 TICK = 0.02
@@ -106,9 +108,13 @@ class Source:
         return max(0, int(counted[-1]) - self.stream.asked) if counted else -1
 
     @property
+    def name(self) -> str:
+        return f"pod {self.pod.name}" + (f" on {self.pod.node}" if self.pod.node else "")
+
+    @property
     def clock(self) -> str:
         half = (self.high - self.low) // 2
-        return f"pod {self.pod.name}: its clock is {seconds(self.stream.skew):+.6f} s from ours, known to {seconds(half) * 1000:.3f} ms"
+        return f"{self.name}: its clock is {seconds(self.stream.skew):+.6f} s from ours, known to {seconds(half) * 1000:.3f} ms"
 
 
 class PodsCollector:
@@ -120,6 +126,7 @@ class PodsCollector:
         self._vitals = Vitals(SYSTEM, on=SYSTEM.monotonic_ns(), cpu=lambda: 0.0)
         self._pieces: queue.SimpleQueue[tuple[Source, bytes]] = queue.SimpleQueue()
         self._sources: list[Source] = []
+        self._codes: dict[str, int | None] = {}
         self._told_to_end = threading.Event()
         self._off = 0
 
@@ -129,8 +136,19 @@ class PodsCollector:
             self._fleet.begin()
             self._await_the_pods()
             self._collect()
-        finally:
+            left = self._removed()
+        except BaseException:
+            self._removed()
+            raise
+        self._seal(left)
+
+    def _removed(self) -> str:
+        """Empty, or why it is not gone."""
+        try:
             self._fleet.end()
+        except ChaosfwError as trouble:
+            return trouble.message
+        return ""
 
     def _await_the_pods(self) -> None:
         """Raises DriverError with the operator's or the script's words."""
@@ -146,6 +164,7 @@ class PodsCollector:
         self._fleet.leave()
         for pod in found:
             stream = Stream(load=self._orders.load, book=self._book, vitals=self._vitals, clock=SYSTEM, planned=False)
+            stream.anchor()
             source = Source(pod=pod, stream=stream)
             self._sources.append(source)
             threading.Thread(target=self._follow, args=(source,), daemon=True).start()
@@ -161,15 +180,29 @@ class PodsCollector:
 
     def _compare(self, source: Source) -> None:
         try:
+            self._await_an_answer(source)
             low, high = compared(lambda: self._fleet.second(source.pod.name), SYSTEM)
             source.stream.skew = (low + high) // 2
             source.low, source.high = low, high or 1
         except ChaosfwError as trouble:
             source.trouble = source.trouble or f"its clock can not be compared with ours: {trouble.message}"
 
+    def _await_an_answer(self, source: Source) -> None:
+        """A container that runs is not yet a k6 that listens."""
+        deadline = SYSTEM.monotonic_ns() + nanoseconds(ANSWERS_WITHIN)
+        while True:
+            try:
+                self._fleet.second(source.pod.name)
+                return
+            except ChaosfwError:
+                if source.over or SYSTEM.monotonic_ns() > deadline:
+                    raise
+                SYSTEM.sleep(LOOK)
+
     def _collect(self) -> None:
+        """Until all pods have ended that were told to, or one that was not: nothing can be proven then."""
         said, deadline = False, 0
-        while not all(source.over for source in self._sources):
+        while not (all if self._told_to_end.is_set() else any)(source.over for source in self._sources):
             if not self._off and select.select([self._stdin], [], [], 0)[0] and not os.read(self._stdin, 1):
                 if not said:
                     raise DriverError("told to stop before its pods had begun")
@@ -186,7 +219,9 @@ class PodsCollector:
                 self._say(max(source.stream.on for source in self._sources))
             if not said and (trouble := next((one.trouble for one in self._sources if one.trouble), "")):
                 raise DriverError(trouble)
-        self._finish()
+        self._codes = self._ended()
+        if not said:
+            raise DriverError(f"k6 had ended before all pods had begun: {self._why()}")
 
     def _take(self) -> None:
         try:
@@ -225,19 +260,27 @@ class PodsCollector:
         generator = Generator(name="k6", version="in pods", model=model, schedule="listed", on=on, pid=os.getpid(), blind=blind)
         os.write(1, encode(Ready(generator=generator)) + b"\n")
 
-    def _finish(self) -> None:
-        codes = {pod.name: pod.code for pod in self._fleet.pods()}
+    def _ended(self) -> dict[str, int | None]:
+        """How k6 ended in each pod, as far as the cluster says."""
+        try:
+            return {pod.name: pod.code for pod in self._fleet.pods()}
+        except ChaosfwError:
+            return {}
+
+    def _seal(self, left: str) -> None:
+        """``left``: why the TestRun is not gone."""
         for source in self._sources:
             source.stream.close()
         told, off = self._told_to_end.is_set(), self._off or SYSTEM.monotonic_ns()
-        said = [line for source in self._sources for line in self._words(source, code=codes.get(source.pod.name))]
+        said = [line for source in self._sources for line in self._troubles(source)]
+        said += [line for source in self._sources for line in _found(source)]
         missing = [source.missing for source in self._sources]
         ended = Ended(
             off=off,
             due=self._book.count,
             unhealthy=(*self._vitals.unhealthy(), *self._vague(off)),
             suspended=self._vitals.suspended,
-            ended="" if told else self._why(codes),
+            ended=left or ("" if told else self._why()),
             lost=sum(source.stream.longer + source.stream.unread for source in self._sources)
             + sum(abs(amount) for amount in missing)
             + self._silent(),
@@ -245,24 +288,20 @@ class PodsCollector:
         )
         seal(self._book, Path(self._orders.out), ended)
 
-    def _words(self, source: Source, *, code: int | None) -> Iterator[str]:
-        name = f"pod {source.pod.name}" + (f" on {source.pod.node}" if source.pod.node else "")
-        yield source.clock
+    def _troubles(self, source: Source) -> Iterator[str]:
+        name, code = source.name, self._codes.get(source.pod.name)
         if source.missing:
             lost = f"{source.missing:,} of the requests that k6 counted" if source.missing > 0 else "its end, with k6's own count,"
             yield f"{name}: {lost} did not come with its log"
         if source.trouble:
             yield f"{name}: {source.trouble}"
-        for check, one in source.stream.checks.items():
-            yield f"{name}: check {check!r}: " + (f"{one.failed:,} of {one.asked:,} failed" if one.failed else f"all {one.asked:,} passed")
-        if source.stream.dropped:
-            yield f"{name}: {source.stream.dropped:,} iterations dropped: there was no VU for them"
         if code not in (None, 0, STOPPED):
             yield f"{name}: {EXITS.get(code or 0, f'exit code {code}')}"
 
-    def _why(self, codes: dict[str, int | None]) -> str:
-        ended = next((codes.get(source.pod.name) for source in self._sources if source.over), None)
-        return ending(ended) if ended is not None else "the log of one of its pods ended, and nobody says why"
+    def _why(self) -> str:
+        source = next(source for source in self._sources if source.over)
+        code = self._codes.get(source.pod.name)
+        return f"{source.name}: {ending(code) if code is not None else 'its log ended, and nobody says why'}"
 
     def _vague(self, off: int) -> list[Health]:
         worst = max((source.high - source.low) // 2 for source in self._sources)
@@ -277,3 +316,14 @@ class PodsCollector:
         if script is None or not script.users:
             return 0
         return sum(at < self._off for source in self._sources for at in source.stream.last.values())
+
+
+def _found(source: Source) -> Iterator[str]:
+    """What is worth knowing of a pod that did well."""
+    yield source.clock
+    for check, one in source.stream.checks.items():
+        yield f"{source.name}: check {check!r}: " + (
+            f"{one.failed:,} of {one.asked:,} failed" if one.failed else f"all {one.asked:,} passed"
+        )
+    if source.stream.dropped:
+        yield f"{source.name}: {source.stream.dropped:,} iterations dropped: there was no VU for them"

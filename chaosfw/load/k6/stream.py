@@ -40,6 +40,7 @@ _REQUEST = (
 """The points of one request, which come one after the other. The last is not there when the script took it away."""
 _OTHER = rb"(?P<metric>dropped_iterations|checks|%s),(?P<at>\d+),(?P<value>[\d.]+),(?P<other>.*)" % BEGAN.encode()
 _UNITS = re.compile(rb"\n(?:%s|%s)" % (_REQUEST, _OTHER))
+_HEADER = re.compile(rb"\nmetric_name,timestamp,metric_value,(.*),extra_tags,metadata\n?")
 _NUMBERED = f"{NUMBER}=".encode()
 _QUOTED = re.compile(rb'"[^"]*"')
 _UNFINISHED = (
@@ -154,9 +155,11 @@ class Stream:
         self._rest = b"\n"
 
     def _read(self, lines: bytes) -> None:
-        if not self._columns:
-            self._columns = lines.lstrip(b"\n").partition(b"\n")[0].decode().split(",")[3:-2]
         self.asked += lines.count(b"\nhttp_reqs,")
+        if not self._columns and (header := _HEADER.search(lines)):
+            self._columns = header[1].decode().split(",")
+        if not self._columns:
+            return
         for end, took, tags, blocked, connecting, failed, metric, at, value, other in _UNITS.findall(lines):
             if end:
                 self._told += 1
