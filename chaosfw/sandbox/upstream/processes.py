@@ -48,7 +48,7 @@ class Upstream:
         host: str,
         profile: Profile,
         service_cidr: str,
-        proxy: str,
+        proxy: str = "",
         ended: Callable[[str], None],
     ) -> None:
         """``proxy``: the URL over which the API server reaches pods and services, whose addresses are only recorded ones."""
