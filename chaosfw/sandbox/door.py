@@ -93,7 +93,7 @@ class Names:
         return self.network.back((pod.get("status") or {}).get("podIP") or "", port)
 
     def _address(self, host: str, port: int) -> HostPort | None:
-        if host.startswith("127."):
+        if host.startswith(f"127.{self.network.number}."):  # its own real addresses, and no other sandbox's or server's
             return HostPort(host, port)
         service = self.services.named(host)
         return self._service(*service, port=port) if service is not None else self.network.back(host, port)

@@ -31,9 +31,9 @@ MOST_KNOWN = 10_000
 """Different tags that are kept in memory: a script can make more of them than there is room for."""
 
 _REQUEST = (
-    rb"http_req_duration,(?P<end>\d+),(?P<took>[\d.]+),(?P<tags>.*)\n"
-    rb"http_req_blocked,\d+,(?P<blocked>[\d.]+),.*\n"
-    rb"http_req_connecting,\d+,(?P<connecting>[\d.]+),.*\n"
+    rb"http_req_duration,(?P<end>\d+),(?P<took>[-\d.]+),(?P<tags>.*)\n"
+    rb"http_req_blocked,\d+,(?P<blocked>[-\d.]+),.*\n"
+    rb"http_req_connecting,\d+,(?P<connecting>[-\d.]+),.*\n"
     rb"http_req_tls_handshaking,.*\nhttp_req_sending,.*\nhttp_req_waiting,.*\nhttp_req_receiving,.*"
     rb"(?:\nhttp_req_failed,\d+,(?P<failed>[\d.]+).*)?"
 )
@@ -202,7 +202,7 @@ class Stream:
         )
 
     def _write(self, one: Request) -> None:
-        outcome, took = outcome_of(one), round(one.took * 1e6)
+        outcome, took = outcome_of(one), max(0, round(one.took * 1e6))
         if outcome is Outcome.connect_timeout or outcome is Outcome.read_timeout:
             took = max(took, nanoseconds(self.load.timeout))  # it waited that long, whatever k6 wrote down
         if took > self._longest:

@@ -84,7 +84,7 @@ def test_many_requests_of_one_client_each_find_their_way(cluster: Sandbox) -> No
     assert told.split() == ["200", "000"] * 3
 
 
-@pytest.mark.parametrize("host", ["nobody.shop", "myapp", "10.96.9.9", "10.244.0.250:8000", "192.0.2.1", "example.org"])
+@pytest.mark.parametrize("host", ["nobody.shop", "myapp", "10.96.9.9", "10.244.0.250:8000", "192.0.2.1", "127.0.0.1:22", "example.org"])
 def test_what_is_not_there_is_said_and_never_asked_outside(cluster: Sandbox, host: str) -> None:
     told = curl(cluster.proxy, f"http://{host}/")
     assert told.split()[-2:] == ["502", "000"]
