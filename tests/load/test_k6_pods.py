@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from chaosfw.assembly.loads import load_driver
 from chaosfw.drivers.kubernetes.cluster import Cluster
-from chaosfw.drivers.kubernetes.test_runs import GROUP
+from chaosfw.drivers.kubernetes.test_runs import GROUP, TestRun
 from chaosfw.errors import DriverError
 from chaosfw.load.child import ChildRun
 from chaosfw.load.k6.pods import compared
@@ -107,6 +109,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         os.environ["PATH"] = path
     with sandbox:
         sandbox.apply([NAMESPACE])
+        until(lambda: TestRun(Cluster(str(sandbox.kubeconfig)), "load", "none").unfit() is None)  # served a moment after the CRD is there
         with (made / "operator.log").open("wb") as log, operating(sandbox, log) as operator:
             try:
                 yield sandbox
@@ -272,6 +275,34 @@ def test_what_can_not_be_is_said_before(cluster: Sandbox, tmp_path: Path) -> Non
     assert unfit("") == "pods of k6 need a cluster, and this environment has none"
     with start(SandboxSpec(nodes=1)) as bare:
         assert unfit(str(bare.kubeconfig)) == "the cluster knows no TestRun: k6-operator is not installed there"
+
+
+def test_the_role_of_the_guide_is_enough(cluster: Sandbox, tmp_path: Path) -> None:
+    """Rights are enforced here. Without the role the same account is told what it may not."""
+    guide = (Path(__file__).parents[2] / "docs" / "how-to" / "use-locust-or-k6.md").read_text()
+    role = yaml.safe_load(re.findall(r"```yaml\n(apiVersion: rbac.*?)```", guide, re.DOTALL)[0])
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "sre", "namespace": "load"}}
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "sre", "namespace": "load"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role["metadata"]["name"]},
+        "subjects": [{"kind": "ServiceAccount", "name": "sre", "namespace": "load"}],
+    }
+    cluster.apply([account])
+    api = Cluster(str(cluster.kubeconfig))
+    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    token = api.post("/api/v1/namespaces/load/serviceaccounts/sre/token", asked)["status"]["token"]
+    theirs = tmp_path / "kubeconfig"
+    theirs.write_text(cluster.kubeconfig.read_text().replace(cluster.token, token))
+    fleet = TestRun(Cluster(str(theirs)), "load", "none")
+
+    before = fleet.unfit()
+    cluster.apply([role, binding])
+
+    assert before is not None
+    assert before[0].startswith("these credentials may not create testruns")
+    until(lambda: fleet.unfit() is None)
 
 
 @pytest.mark.parametrize("ahead", [0.0, 0.37, -0.001, 12.999, -86_400.5])
