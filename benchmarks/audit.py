@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.heal.lane import DEADLINE, FAULTS, Lane, until
 from benchmarks.table import machine
+from chaosfw.drivers.kubernetes.cluster import Cluster
 from chaosfw.timing import SYSTEM, iso
 
 DEPLOYMENT = "/apis/apps/v1/namespaces/shop/deployments/myapp"
@@ -21,13 +22,13 @@ DEPLOYMENT = "/apis/apps/v1/namespaces/shop/deployments/myapp"
 
 def deploys(lane: Lane) -> Callable[[], None]:
     """A change of the pod template, as a pipeline makes it; it stays."""
-    lane.cluster.patch(DEPLOYMENT, {"spec": {"template": {"metadata": {"annotations": {"deployed": iso(SYSTEM.wall_ns())}}}}})
+    _somebody(lane).patch(DEPLOYMENT, {"spec": {"template": {"metadata": {"annotations": {"deployed": iso(SYSTEM.wall_ns())}}}}})
     return lambda: None
 
 
 def scales(lane: Lane) -> Callable[[], None]:
     """Somebody wants one replica more."""
-    lane.cluster.patch(DEPLOYMENT, {"spec": {"replicas": 4}})
+    _somebody(lane).patch(DEPLOYMENT, {"spec": {"replicas": 4}})
     return lambda: _patched(lane, DEPLOYMENT, {"spec": {"replicas": 3}})
 
 
@@ -41,7 +42,7 @@ def restarts(lane: Lane) -> Callable[[], None]:
 def configures(lane: Lane) -> Callable[[], None]:
     """Somebody changes a setting that no fault of ours touches."""
     path = "/api/v1/namespaces/shop/configmaps/myapp"
-    lane.cluster.patch(path, {"data": {"LOG_LEVEL": "debug"}})
+    _somebody(lane).patch(path, {"data": {"LOG_LEVEL": "debug"}})
     return lambda: _patched(lane, path, {"data": {"LOG_LEVEL": "info"}})
 
 
@@ -98,8 +99,13 @@ def _beside(lane: Lane, times: int) -> Iterator[tuple[str, tuple[Any, Any]]]:
         yield f"{fault} beside somebody who {other.__name__}", residues(lane, fault, other)
 
 
+def _somebody(lane: Lane) -> Cluster:
+    """Who is not we, and says so."""
+    return Cluster(str(lane.sandbox.kubeconfig), manager="somebody")
+
+
 def _patched(lane: Lane, path: str, body: dict[str, Any]) -> None:
-    lane.cluster.patch(path, body)
+    _somebody(lane).patch(path, body)
 
 
 if __name__ == "__main__":

@@ -65,11 +65,11 @@ class Embedded:
     def __init__(self, server: ApiServer, *, at: HostPort, token: str, root_ca: str, reached: list[Kubelet], profile: Profile) -> None:
         self.server, self.client = at, server.client()
         self._api, self._token, self._reached = server, token, reached
-        self._controllers = Controllers(server.client(), profile=profile, root_ca=root_ca)
-        self._scheduler = Scheduler(server.client())
+        self._controllers = Controllers(server.client(manager="kube-controller-manager"), profile=profile, root_ca=root_ca)
+        self._scheduler = Scheduler(server.client(manager="kube-scheduler"))
 
     def of_node(self, name: str) -> tuple[Client, Tokens]:
-        return self._api.client(), self
+        return self._api.client(manager="kubelet"), self
 
     async def of_pod(self, pod: Object, *, source: Object) -> str:
         """The one token that there is: authorization is not enforced."""

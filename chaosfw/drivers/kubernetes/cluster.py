@@ -27,7 +27,7 @@ Object = dict[str, Any]
 TIMEOUT = 5.0
 """Seconds that one request may take: an API server that needs longer is not one to hold a fault on."""
 
-_SIGNED = {"fieldManager": "chaosfw"}
+MANAGER = "chaosfw"
 """Who we are in managedFields, so that the audit can tell our writes from those of others."""
 PIECE = 1 << 18
 """Bytes of a log that are read at once, at most."""
@@ -46,10 +46,10 @@ class Answered(DriverError):
 
 
 class Cluster:
-    """One API server. Safe to use from several threads."""
+    """One API server. Safe to use from several threads. ``manager``: in whose name is written."""
 
-    def __init__(self, kubeconfig: str) -> None:
-        self.kubeconfig = kubeconfig
+    def __init__(self, kubeconfig: str, *, manager: str = MANAGER) -> None:
+        self.kubeconfig, self._signed = kubeconfig, {"fieldManager": manager}
         self._client = config.new_client_from_config(config_file=kubeconfig)
         self._configuration = self._client.configuration
         self._pool: urllib3.PoolManager = self._client.rest_client.pool_manager
@@ -158,10 +158,10 @@ class Cluster:
 
     def patch(self, path: str, body: Json) -> Object:
         """A merge patch; with ``metadata.resourceVersion`` in it a compare-and-swap (409 when it moved)."""
-        return self._send("PATCH", path, query=_SIGNED, body=body, content="application/merge-patch+json")
+        return self._send("PATCH", path, query=self._signed, body=body, content="application/merge-patch+json")
 
     def post(self, path: str, body: Json) -> Object:
-        return self._send("POST", path, query=_SIGNED, body=body)
+        return self._send("POST", path, query=self._signed, body=body)
 
     def delete(self, path: str, body: Json = None) -> Object:
         return self._send("DELETE", path, body=body)

@@ -33,8 +33,16 @@ class Admission:
     def __init__(self, store: Store, *, service_cidr: str, toleration_seconds: int = 300) -> None:
         self._store, self._toleration_seconds = store, toleration_seconds
         self._network = ipaddress.ip_network(service_cidr)
-        self._create: dict[str, Callable[[Object], None]] = {"pods": self._pod, "services": self._service}
-        self._update: dict[str, Callable[[Object, Object], None]] = {"services": self._changed_service, "pods": self._changed_pod}
+        self._create: dict[str, Callable[[Object], None]] = {
+            "pods": self._pod,
+            "services": self._service,
+            "daemonsets.apps": _number_template,
+        }
+        self._update: dict[str, Callable[[Object, Object], None]] = {
+            "services": self._changed_service,
+            "pods": self._changed_pod,
+            "daemonsets.apps": _renumber_template,
+        }
 
     def create(self, row: Kind, obj: Object) -> None:
         if row.namespaced:
@@ -65,6 +73,8 @@ class Admission:
 
     def _pod(self, pod: Object) -> None:
         spec = pod["spec"]
+        if place := topology(self._store, spec.get("nodeName", "")):
+            pod["metadata"]["labels"] = {**(pod["metadata"].get("labels") or {}), **place}
         self._account(pod)
         self._priority(pod)
         tolerations = spec.setdefault("tolerations", [])
@@ -193,3 +203,29 @@ def _account_sources() -> list[Object]:
         {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
         {"downwardAPI": {"items": [namespace]}},
     ]
+
+
+_PLACES = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
+
+
+def topology(store: Store, node: str) -> dict[str, str]:
+    """The labels of a node that its pods get, too, as Kubernetes does it."""
+    found = store.get("nodes", ("", node)) if node else None
+    labels = (found.obj["metadata"].get("labels") or {}) if found else {}
+    return {key: labels[key] for key in _PLACES if key in labels}
+
+
+_TEMPLATE = "deprecated.daemonset.template.generation"
+
+
+def _number_template(daemons: Object) -> None:
+    notes = daemons["metadata"].get("annotations") or {}
+    daemons["metadata"]["annotations"] = {**notes, _TEMPLATE: "1"}
+
+
+def _renumber_template(new: Object, old: Object) -> None:
+    """Counted up with each new template; what a client says of it is nothing."""
+    number = int((old["metadata"].get("annotations") or {}).get(_TEMPLATE, "0"))
+    changed = read(new, "spec.template") != read(old, "spec.template")
+    notes = new["metadata"].get("annotations") or {}
+    new["metadata"]["annotations"] = {**notes, _TEMPLATE: str(number + changed)}

@@ -57,6 +57,16 @@ def not_that_one(row: Kind, namespace: str, name: str, *, wanted: str, have: str
     return ApiError(409, "Conflict", f'Operation cannot be fulfilled on {row.resource} "{name}": {why}', details=_of(row, name))
 
 
+def other_name(said: str, name: str) -> ApiError:
+    return bad_request(f"the name of the object ({said}) does not match the name on the URL ({name})")
+
+
+def no_such_uid(row: Kind, name: str, uid: str) -> ApiError:
+    """Of an apply that would make an object and says its uid."""
+    why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+    return ApiError(409, "Conflict", f'Operation cannot be fulfilled on {row.resource} "{name}": {why}', details=_of(row, name))
+
+
 def version_needed(row: Kind, name: str) -> ApiError:
     field, words = "metadata.resourceVersion", "Invalid value: 0: must be specified for an update"
     details = {**_of(row, name), "causes": [{"reason": "FieldValueInvalid", "message": words, "field": field}]}
@@ -77,11 +87,11 @@ def invalid(row: Kind, name: str, causes: Sequence[Cause], *, of_kind: bool = Tr
     return ApiError(422, "Invalid", f'{row.qualified if of_kind else f".{row.group}"} "{name}" is invalid: {listed}', details=details)
 
 
-def bad_options(cause: Cause) -> ApiError:
-    """Of a deletion."""
+def bad_options(cause: Cause, *, of: str = "DeleteOptions") -> ApiError:
+    """Of a deletion or a patch."""
     told = {"reason": cause.reason, "message": cause.message, "field": cause.field}
-    details: Object = {"group": "meta.k8s.io", "kind": "DeleteOptions", "causes": [told]}
-    return ApiError(422, "Invalid", f'DeleteOptions.meta.k8s.io "" is invalid: {cause.field}: {cause.message}', details=details)
+    details: Object = {"group": "meta.k8s.io", "kind": of, "causes": [told]}
+    return ApiError(422, "Invalid", f'{of}.meta.k8s.io "" is invalid: {cause.field}: {cause.message}', details=details)
 
 
 def bad_request(message: str) -> ApiError:
@@ -130,6 +140,8 @@ def status_of(error: ApiError) -> Object:
         "message": error.message,
         "reason": error.reason,
     }
+    if not error.reason:
+        del body["reason"]
     if error.details or error.message == _REJECTED:
         body["details"] = error.details
     return {**body, "code": error.code}

@@ -23,7 +23,7 @@ from chaosfw.sandbox.apiserver.table import Form
 from chaosfw.sandbox.apiserver.verbs import DeleteOptions, Outcome, PatchForm, Verbs, WriteOptions
 from chaosfw.sandbox.client.verbs import ApiError, Object, PodDoor
 from chaosfw.sandbox.kinds import reviews
-from chaosfw.sandbox.kinds.row import unsupported
+from chaosfw.sandbox.kinds.row import Cause, forbidden, required, unsupported
 from chaosfw.sandbox.schema import protobuf
 
 JSON = "application/json"
@@ -125,6 +125,8 @@ class Exchange:
 
     async def _patch(self) -> web.StreamResponse:
         form, body = await self._patch_body()
+        if wrong := self._wrong_patch_options(form):
+            raise errors.bad_options(wrong, of="PatchOptions")
         place = (self._row, self._target.namespace, self._target.name)
         return self._wrote(self._verbs.patch(*place, body, form, self._options(), status=self._target.subresource == "status"))
 
@@ -202,8 +204,18 @@ class Exchange:
         )
 
     def _options(self) -> WriteOptions:
-        validation = self._query.get("fieldValidation", "") or "Warn"
-        return WriteOptions(dry_run="All" in self._query.getall("dryRun", []), validation=validation)
+        return WriteOptions(
+            dry_run="All" in self._query.getall("dryRun", []),
+            validation=self._query.get("fieldValidation", "") or "Warn",
+            manager=self._query.get("fieldManager", "") or _program(self._request.headers.get("User-Agent", "")),
+            force=self._flag("force"),
+            door="scale" if self._target.subresource == "scale" else "",
+        )
+
+    def _wrong_patch_options(self, form: PatchForm) -> Cause | None:
+        if form == "apply":
+            return None if self._query.get("fieldManager") else required("fieldManager", "is required for apply patch")
+        return forbidden("force", "may not be specified for non-apply patch") if "force" in self._query else None
 
     def _propagation(self, told: Mapping[str, Any]) -> str:
         propagation = str(told.get("propagationPolicy") or "")
@@ -257,6 +269,11 @@ def _parse_protobuf(raw: bytes) -> Object:
         return protobuf.decode(raw)
     except (protobuf.UnreadableError, UnicodeDecodeError) as error:
         raise errors.bad_request(str(error)) from error
+
+
+def _program(agent: str) -> str:
+    """Who a client is that does not say who owns what it writes: its name before the version, at most 128 characters."""
+    return "".join(char for char in agent.partition("/")[0] if char.isprintable())[:128] or "unknown"
 
 
 def _success() -> bytes:

@@ -16,14 +16,19 @@ from chaosfw.sandbox.apiserver.verbs import DeleteOptions, Verbs, WriteOptions, 
 from chaosfw.sandbox.client.verbs import Object, PatchStyle
 from chaosfw.sandbox.kinds.row import Kind
 
-_OPTIONS = WriteOptions()
+_NEW = WriteOptions()
 
 
 class Inside:
-    """Resource names to rows, verbs to answers. Answers are copies."""
+    """
+    Resource names to rows, verbs to answers. Answers are copies. What is made here has no owners, as :mod:`.ownership` says; who changes
+    what has some is one of them.
+    """
 
-    def __init__(self, verbs: Verbs) -> None:
+    def __init__(self, verbs: Verbs, *, manager: str = "") -> None:
         self._verbs = verbs
+        self._options = WriteOptions(manager=manager)
+        self._through_scale = WriteOptions(manager=manager, door="scale")
 
     def get(self, resource: str, name: str, *, namespace: str) -> Object:
         return self._verbs.get(self._row(resource), namespace, name).copy()
@@ -51,22 +56,22 @@ class Inside:
         if row.resource == "bindings":
             return binding.bind(self._verbs, namespace, body["metadata"]["name"], body).entry.copy()
         inner = namespace or body.get("metadata", {}).get("namespace", "")
-        return self._verbs.create(row, inner, body, _OPTIONS).entry.copy()
+        return self._verbs.create(row, inner, body, _NEW).entry.copy()
 
     def replace(self, resource: str, name: str, body: Object, *, namespace: str, subresource: str) -> Object:
         row = self._row(resource)
         if subresource == "scale":
-            return scale.replace(self._verbs, row, namespace, name, body, _OPTIONS)
+            return scale.replace(self._verbs, row, namespace, name, body, self._through_scale)
         if subresource == "finalize":
             return finalize(self._verbs, row, name, body)
-        return self._verbs.update(row, namespace, name, body, _OPTIONS, status=_is_status(row, subresource)).entry.copy()
+        return self._verbs.update(row, namespace, name, body, self._options, status=_is_status(row, subresource)).entry.copy()
 
     def patch(self, resource: str, name: str, body: Any, *, namespace: str, subresource: str, style: PatchStyle) -> Object:
         row = self._row(resource)
         if subresource == "scale":
-            return scale.patch(self._verbs, row, namespace, name, body, style, _OPTIONS)
+            return scale.patch(self._verbs, row, namespace, name, body, style, self._through_scale)
         status = _is_status(row, subresource)
-        return self._verbs.patch(row, namespace, name, body, style, _OPTIONS, status=status).entry.copy()
+        return self._verbs.patch(row, namespace, name, body, style, self._options, status=status).entry.copy()
 
     def delete(self, resource: str, name: str, *, namespace: str, uid: str, grace: int | None, propagation: str) -> Object:
         row = self._row(resource)

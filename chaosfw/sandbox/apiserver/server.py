@@ -74,9 +74,9 @@ class ApiServer:
         self._address = ""
         bootstrap.lay_out(self._verbs)
 
-    def client(self) -> Client:
-        """The verbs without a socket; usable before ``start``."""
-        return LocalClient(Inside(self._verbs))
+    def client(self, *, manager: str = "") -> Client:
+        """The verbs without a socket; usable before ``start``. ``manager``: who owns what is changed through it."""
+        return LocalClient(Inside(self._verbs, manager=manager))
 
     async def start(self, host: str, port: int = 0) -> int:
         """Listens, and returns the port."""

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from chaosfw.sandbox.apiserver import errors, writing
+from chaosfw.sandbox.apiserver import errors, ownership, writing
 from chaosfw.sandbox.apiserver.admission import Admission
+from chaosfw.sandbox.apiserver.ownership import Write
 from chaosfw.sandbox.apiserver.scope import Scope
 from chaosfw.sandbox.apiserver.store import Entry, Key, Store, TooOldError, entry, unstored
 from chaosfw.sandbox.client.verbs import ApiError, Object
@@ -34,10 +35,20 @@ IMMORTAL = ("default", "kube-system", "kube-public")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOptions:
-    """What a client may ask of a write. ``validation``: Strict, Warn or Ignore."""
+    """
+    What a client may ask of a write. ``validation``: Strict, Warn or Ignore. ``manager``: who will own what it changes; ``force``: an
+    apply takes over what others own; ``door``: the subresource it comes through, where that is not the one it changes.
+    """
 
     dry_run: bool = False
     validation: str = "Ignore"
+    manager: str = ""
+    force: bool = False
+    door: str = ""
+
+    def write(self, row: Kind, *, status: bool = False) -> Write:
+        """As its owner sees it."""
+        return Write(row=row, manager=self.manager, subresource="status" if status else self.door, force=self.force)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,15 +137,18 @@ class Verbs:
         with _told(draft):
             return self._create(row, namespace, draft, options)
 
-    def _create(self, row: Kind, namespace: str, draft: writing.Draft, options: WriteOptions) -> Outcome:
+    def _create(self, row: Kind, namespace: str, draft: writing.Draft, options: WriteOptions, *, named: str = "") -> Outcome:
+        """``named``: the version that the author takes it to have, who sees it again in a dry run."""
         generated = not draft.obj["metadata"].get("name")
-        obj = writing.prepare_new(row, draft, namespace=namespace, admission=self._admission)
+        write = options.write(row)
+        obj = writing.prepare_new(row, draft, namespace=namespace, admission=self._admission, write=write)
         while generated and self.store.get(row.resource, _key_of(row, obj)):
-            obj["metadata"]["name"] = ""
-            obj = writing.prepare_new(row, draft, namespace=namespace, admission=self._admission)
+            draft.obj["metadata"]["name"] = ""
+            obj = writing.prepare_new(row, draft, namespace=namespace, admission=self._admission, write=write)
         if there := self.store.get(row.resource, _key_of(row, obj)):
             raise errors.already_exists(row, obj["metadata"]["name"], going=bool(there.obj["metadata"].get("deletionTimestamp")))
-        return Outcome(self._store(row, obj, options.dry_run, version=0), created=True, warnings=tuple(draft.warnings))
+        version = int(named) if named.isdigit() else 0
+        return Outcome(self._store(row, obj, options.dry_run, version=version), created=True, warnings=tuple(draft.warnings))
 
     def update(
         self,
@@ -156,13 +170,12 @@ class Verbs:
     def _update(self, row: Kind, namespace: str, name: str, draft: writing.Draft, options: WriteOptions, *, status: bool) -> Outcome:
         metadata = draft.obj["metadata"]
         if metadata.get("name") not in (None, "", name):
-            raise errors.bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})")
+            raise errors.other_name(metadata["name"], name)
         if row.made_by_update and not status and self.store.get(row.resource, _key(row, namespace, name)) is None:
             if metadata.get("uid"):
                 raise errors.not_that_one(row, namespace, name, wanted=metadata["uid"], have="", dry_run=options.dry_run)
-            metadata.pop("resourceVersion", None)
             metadata["name"] = name
-            return self._create(row, namespace, draft, options)
+            return self._create(row, namespace, draft, options, named=metadata.pop("resourceVersion", ""))
         old = self.get(row, namespace, name)
         if metadata.get("resourceVersion") not in (None, "", "0", str(old.version)):
             raise errors.conflict(row, name)
@@ -171,7 +184,7 @@ class Verbs:
             raise errors.not_that_one(row, namespace, name, wanted=metadata["uid"], have=uid, dry_run=options.dry_run)
         if row.needs_version and not metadata.get("resourceVersion"):
             raise errors.version_needed(row, name)
-        obj = writing.prepare_change(row, draft, old.obj, admission=self._admission, status=status)
+        obj = writing.prepare_change(row, draft, old.obj, admission=self._admission, write=options.write(row, status=status))
         return self._changed(row, obj, old, options, tuple(draft.warnings))
 
     def patch(
@@ -185,15 +198,38 @@ class Verbs:
         *,
         status: bool = False,
     ) -> Outcome:
-        """Applies a patch to what is stored now. Server-side apply creates what is missing and never removes fields."""
-        if form == "apply" and self.store.get(resource_of(row), _key(row, namespace, name)) is None:
-            return self.create(row, namespace, {**body, "metadata": {**(body.get("metadata") or {}), "name": name}}, options)
+        """Applies a patch to what is stored now."""
+        if form == "apply" and not row.view:
+            return self._apply(row, namespace, name, body, options, status=status)
         old = self.get(row, namespace, name)
         start = row.view.read(old.copy()) if row.view else old.copy()
         changed = apply_patch(row, start, body, form)
         if not isinstance(changed, dict) or not isinstance(changed.get("metadata"), dict):
             raise errors.bad_request("the patch leaves no object")
         return self.update(row, namespace, name, changed, options, status=status)
+
+    def _apply(self, row: Kind, namespace: str, name: str, body: Any, options: WriteOptions, *, status: bool) -> Outcome:
+        """Server-side apply: what is missing is created; what its owner does not say again is gone."""
+        if not isinstance(body, dict):
+            raise errors.bad_request("error decoding patch: the body is not an object")
+        old = self.store.get(resource_of(row), _key(row, namespace, name))
+        if old is None and status:
+            raise errors.not_found(row, name)
+        obj, owned = ownership.applied(options.write(row, status=status), old.copy() if old else None, body)
+        try:
+            draft = writing.fit(row, obj, validation="Ignore")
+        except writing.UnfitError as error:
+            raise ownership.unreadable(row, body, str(error.__cause__)) from error
+        draft.said, draft.owned = None, owned
+        with _told(draft):
+            if old is not None:
+                return self._update(row, namespace, name, draft, options, status=status)
+            metadata = draft.obj["metadata"]
+            if metadata.setdefault("name", name) != name:
+                raise errors.other_name(metadata["name"], name)
+            if metadata.get("uid"):
+                raise errors.no_such_uid(row, name, metadata["uid"])
+            return self._create(row, namespace, draft, options, named=metadata.pop("resourceVersion", ""))
 
     def change(self, row: Kind, namespace: str, name: str, edit: Callable[[Object], None]) -> Outcome:
         """A change by the server itself, past admission and checks: ``edit`` gets a copy."""
@@ -206,7 +242,8 @@ class Verbs:
         if writing.is_same(obj, old.obj):
             return Outcome(old, warnings=warnings)
         if _may_go(row, obj) and not options.dry_run:
-            return Outcome(self._remove(row, _key_of(row, obj)), gone=True, warnings=warnings)
+            removed = self._remove(row, _key_of(row, obj))
+            return Outcome(entry(obj, removed.version), gone=True, warnings=warnings)
         return Outcome(self._store(row, obj, options.dry_run, version=old.version), warnings=warnings)
 
     def _store(self, row: Kind, obj: Object, dry_run: bool, *, version: int) -> Entry:
@@ -239,13 +276,12 @@ class Verbs:
         _add_finalizer(obj, options.propagation)
         grace = _grace(row, obj, options)
         gone = grace == 0 and not _finalizers(row, obj)
-        if options.dry_run:
-            return Outcome(old, gone=gone)
         _mark(row, obj, grace)
+        if options.dry_run:
+            return Outcome(old if gone and row.grace is None else entry(obj, old.version), gone=gone)
         if gone:
             removed = self._remove(row, _key_of(row, obj))
-            told = row.grace and (options.grace == 0 or options.uid or options.version or read(obj, "spec.nodeName"))
-            return Outcome(entry(obj, removed.version) if told else removed, gone=True)
+            return Outcome(removed if row.grace is None else entry(obj, removed.version), gone=True)
         return Outcome(old if writing.is_same(obj, old.obj) else self._store(row, obj, False, version=old.version))
 
     def delete_collection(self, scope: Scope, options: DeleteOptions) -> list[Entry]:

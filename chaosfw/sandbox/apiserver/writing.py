@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 import uuid
 from dataclasses import dataclass, field
+from typing import Any
 
-from chaosfw.sandbox.apiserver import errors
+from chaosfw.sandbox.apiserver import errors, ownership
 from chaosfw.sandbox.apiserver.admission import Admission
+from chaosfw.sandbox.apiserver.ownership import Write
 from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.kinds.row import Cause, Kind, forbidden, invalid, read, required
 from chaosfw.sandbox.objects import moments, selectors
@@ -40,12 +42,21 @@ _SUBDOMAIN_RULE = (
 _GENERATED_NAME_ROOM = 58
 
 
+class UnfitError(ApiError):
+    """A value of the wrong type: there is no such object."""
+
+
 @dataclass(slots=True)
 class Draft:
-    """An object on its way into the store, and what the client should be warned of."""
+    """
+    An object on its way into the store, and what the client should be warned of. ``said``: the owners of fields that it names, which is
+    what clients send back that they have read; ``owned``: those that an apply has found out.
+    """
 
     obj: Object
     warnings: list[str] = field(default_factory=list)
+    said: list[Any] | None = None
+    owned: list[Object] | None = None
 
 
 def now() -> str:
@@ -64,21 +75,22 @@ def fit(row: Kind, body: Object, *, validation: str) -> Draft:
         fitted = types.fit(body, row.type)
         metadata = types.fit(body.get("metadata") or {}, types.by_name(types.OBJECT_META))
     except types.MisfitError as error:
-        raise errors.bad_request(_unhandled(row, str(error))) from error
+        raise UnfitError(400, "BadRequest", _unhandled(row, str(error))) from error
     value, gone = row.prune(fitted.value) if row.prune else (fitted.value, [])
     strange = (f"metadata.{name}" for name in metadata.unknown if row.custom)
     unknown = [f'unknown field "{name}"' for name in (*fitted.unknown, *gone, *strange)]
     if unknown and validation == "Strict":
         raise errors.bad_request(_unhandled(row, f"strict decoding error: {', '.join(unknown)}"))
     obj = {**value, "apiVersion": row.api_version, "kind": row.kind, "metadata": metadata.value}
-    return Draft(obj, unknown if validation == "Warn" else [])
+    said = (body.get("metadata") or {}).get("managedFields")
+    return Draft(obj, unknown if validation == "Warn" else [], said if isinstance(said, list) else None)
 
 
 def _unhandled(row: Kind, why: str) -> str:
     return f'{row.kind} in version "{row.version}" cannot be handled as a {row.kind}: {why}'
 
 
-def prepare_new(row: Kind, draft: Draft, *, namespace: str, admission: Admission) -> Object:
+def prepare_new(row: Kind, draft: Draft, *, namespace: str, admission: Admission, write: Write) -> Object:
     """A new object, complete but for its version."""
     obj, metadata = draft.obj, draft.obj["metadata"]
     if metadata.get("resourceVersion"):
@@ -94,23 +106,26 @@ def prepare_new(row: Kind, draft: Draft, *, namespace: str, admission: Admission
     if row.has_status and not row.keeps_status_on_create:
         obj.pop("status", None)
     row.defaults(obj)
+    owned = ownership.created(write, obj) if draft.owned is None else draft.owned
     row.born(obj)
     admission.create(row, obj)
     row.defaults(obj)
+    row.assigns(obj)
     _check(row, obj, None)
     draft.warnings += row.warns(obj)
-    return _ordered(obj)
+    return _owned(_ordered(obj), owned)
 
 
-def prepare_change(row: Kind, draft: Draft, old: Object, *, admission: Admission, status: bool = False) -> Object:
+def prepare_change(row: Kind, draft: Draft, old: Object, *, admission: Admission, write: Write) -> Object:
     """A changed object: through the status door only the status changes, through the main one everything else."""
     obj = draft.obj
-    if status:
+    if write.subresource == "status":
         obj = {**old, "metadata": _metadata_with_status(row, obj, old), "status": obj.get("status") or {}}
         row.defaults(obj)
+        owned = ownership.updated(write, old, obj, draft.said) if draft.owned is None else draft.owned
         if causes := _check_metadata(row, obj["metadata"]):
             raise errors.invalid(row, obj["metadata"]["name"], causes)
-        return _ordered(obj)
+        return _owned(_ordered(obj), owned)
     metadata = obj["metadata"]
     _keep(metadata, old, (*_SERVER_ONLY, *_KEPT))
     if row.has_status:
@@ -120,21 +135,31 @@ def prepare_change(row: Kind, draft: Draft, old: Object, *, admission: Admission
     if row.resource == "namespaces":
         obj["spec"] = old["spec"]
     row.defaults(obj)
+    owned = ownership.updated(write, old, obj, draft.said) if draft.owned is None else draft.owned
     admission.update(row, obj, old)
+    row.assigns(obj)
     _check(row, obj, old)
     if row.has_generation and _substance(row, obj) != _substance(row, old):
         metadata["generation"] = old["metadata"].get("generation", 0) + 1
-    return _ordered(obj)
+    return _owned(_ordered(obj), owned)
 
 
 def is_same(new: Object, old: Object) -> bool:
-    """Whether storing ``new`` would change nothing."""
+    """Whether storing ``new`` would change nothing; that somebody owns again what they have is nothing."""
     return _unversioned(new) == _unversioned(old)
 
 
 def _unversioned(obj: Object) -> Object:
     metadata = {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}
+    if owned := metadata.get("managedFields"):
+        metadata["managedFields"] = ownership.timeless(owned)
     return {**obj, "metadata": metadata}
+
+
+def _owned(obj: Object, owned: list[Object]) -> Object:
+    """With these entries, and no others."""
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+    return {**obj, "metadata": {**metadata, "managedFields": owned} if owned else metadata}
 
 
 def _substance(row: Kind, obj: Object) -> Object:
@@ -183,7 +208,7 @@ def _name(metadata: Object) -> None:
 def _check(row: Kind, obj: Object, old: Object | None) -> None:
     name = obj["metadata"].get("name", "")
     of_metadata, own = _check_metadata(row, obj["metadata"]), row.validate(obj, old)
-    causes = [*of_metadata, *own] if row.checks_metadata else own or of_metadata
+    causes = [*of_metadata, *own] if row.checks_metadata or old is not None else own or of_metadata
     if old is not None:
         causes += [*_check_finalizers(obj, old), *_check_immutable(row, obj, old)]
     if causes:
@@ -211,6 +236,8 @@ def _check_immutable(row: Kind, obj: Object, old: Object) -> list[Cause]:
 
 
 def _as_go(value: object) -> str:
+    if value is None:
+        return "null"
     if isinstance(value, dict):
         return "{" + ",".join(f'"{key}":{_as_go(item)}' for key, item in value.items()) + "}"
     return f'"{value}"' if isinstance(value, str) else str(value)

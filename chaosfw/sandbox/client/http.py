@@ -87,7 +87,11 @@ class HttpClient:
 
     async def create(self, resource: str, body: Object, *, namespace: str = "") -> Object:
         inner = namespace or body.get("metadata", {}).get("namespace", "")
-        return await self._call("POST", await self._path(resource, namespace=inner), body=body)
+        if resource == "bindings":  # by the pod's own door, as Kubernetes' scheduler does it: only there a pod gets its node's topology
+            path = await self._path("pods", namespace=inner, name=body["metadata"]["name"], subresource="binding")
+        else:
+            path = await self._path(resource, namespace=inner)
+        return await self._call("POST", path, body=body)
 
     async def replace(self, resource: str, name: str, body: Object, *, namespace: str = "", subresource: str = "") -> Object:
         path = await self._path(resource, namespace=namespace, name=name, subresource=subresource)

@@ -8,6 +8,7 @@ import asyncio
 
 from chaosfw.sandbox.client.verbs import Client
 from chaosfw.sandbox.controllers.caches import Caches
+from chaosfw.sandbox.controllers.daemons import DaemonSets
 from chaosfw.sandbox.controllers.deployments import Deployments
 from chaosfw.sandbox.controllers.disruption import Disruption
 from chaosfw.sandbox.controllers.endpoints import Endpoints
@@ -18,6 +19,8 @@ from chaosfw.sandbox.controllers.nodes import LEASES, Nodes
 from chaosfw.sandbox.controllers.orphans import QUARANTINE, Orphans
 from chaosfw.sandbox.controllers.recorder import Recorder
 from chaosfw.sandbox.controllers.replicas import ReplicaSets
+from chaosfw.sandbox.controllers.revisions import RESOURCE as REVISIONS
+from chaosfw.sandbox.controllers.stateful import StatefulSets
 from chaosfw.sandbox.profiles import Profile
 
 OWNED = (
@@ -33,6 +36,7 @@ OWNED = (
     "replicasets.apps",
     "statefulsets.apps",
     "daemonsets.apps",
+    REVISIONS,
     "jobs.batch",
     "cronjobs.batch",
     "poddisruptionbudgets.policy",
@@ -49,6 +53,8 @@ class Controllers:
     def __init__(self, client: Client, *, profile: Profile, root_ca: str = "", quarantine: float = QUARANTINE) -> None:
         self._caches = Caches(client, (*OWNED, *OTHERS))
         self._sets_recorder = Recorder(client, "replicaset-controller")
+        self._stateful_recorder = Recorder(client, "statefulset-controller")
+        self._daemons_recorder = Recorder(client, "daemonset-controller")
         self._deployments_recorder = Recorder(client, "deployment-controller")
         self._taints_recorder = Recorder(client, "taint-eviction-controller")
         self._nodes_recorder = Recorder(client, "node-controller")
@@ -57,6 +63,8 @@ class Controllers:
             Namespaces(self._caches, root_ca=root_ca),
             Deployments(self._caches, self._deployments_recorder),
             ReplicaSets(self._caches, self._sets_recorder),
+            StatefulSets(self._caches, self._stateful_recorder),
+            DaemonSets(self._caches, self._daemons_recorder),
             Endpoints(self._caches),
             Disruption(self._caches),
             Garbage(self._caches, OWNED),
@@ -75,6 +83,13 @@ class Controllers:
     async def stop(self) -> None:
         await self._nodes.stop()
         await asyncio.gather(*(controller.loop.stop() for controller in self._controllers))
-        recorders = (self._sets_recorder, self._deployments_recorder, self._taints_recorder, self._nodes_recorder)
+        recorders = (
+            self._sets_recorder,
+            self._stateful_recorder,
+            self._daemons_recorder,
+            self._deployments_recorder,
+            self._taints_recorder,
+            self._nodes_recorder,
+        )
         await asyncio.gather(*(recorder.stop() for recorder in recorders))
         await self._caches.stop()

@@ -1,7 +1,5 @@
 """
-The replica set controller: as many pods as asked for, replaced the moment one goes.
-
-Adopts pods that match and have no owner, lets go of its own that no longer match, and counts what is ready and available.
+The replica set controller: as many pods as asked for, replaced the moment one goes, and counted: what is ready, what is available.
 """
 
 from __future__ import annotations
@@ -12,9 +10,9 @@ from chaosfw.sandbox.client.informer import key_of
 from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.controllers import objects
 from chaosfw.sandbox.controllers.caches import Caches
+from chaosfw.sandbox.controllers.claims import Claims
 from chaosfw.sandbox.controllers.recorder import Recorder
 from chaosfw.sandbox.controllers.work import Key, Loop
-from chaosfw.sandbox.objects import selectors
 
 RESOURCE = "replicasets.apps"
 BURST = 500
@@ -27,74 +25,26 @@ class ReplicaSets:
     def __init__(self, caches: Caches, recorder: Recorder) -> None:
         self._caches, self._client, self._recorder = caches, caches.client, recorder
         self.loop = Loop("replica sets", self.reconcile)
+        self._claims = Claims(caches, resource=RESOURCE, kind="ReplicaSet", add=self.loop.add)
 
     def listen(self) -> None:
         self._caches[RESOURCE].listen(self._on_set)
-        self._caches["pods"].listen(self._on_pod)
+        self._claims.listen()
 
     def _on_set(self, old: Object | None, new: Object | None) -> None:
         if new is not None:
             self.loop.add(key_of(new))
 
-    def _on_pod(self, old: Object | None, new: Object | None) -> None:
-        for pod in filter(None, (old, new)):
-            owner = objects.controller_of(pod)
-            if owner is not None and owner["kind"] == "ReplicaSet":
-                self.loop.add((pod["metadata"]["namespace"], owner["name"]))
-        if new is not None and objects.controller_of(new) is None:
-            self._wake_adopters(new)
-
-    def _wake_adopters(self, pod: Object) -> None:
-        for candidate in self._caches[RESOURCE].all(namespace=pod["metadata"]["namespace"]):
-            selector = selectors.of_object(candidate["spec"].get("selector"))
-            if selector and selector.matches(pod["metadata"].get("labels")):
-                self.loop.add(key_of(candidate))
-
     async def reconcile(self, key: Key) -> None:
         found = self._caches[RESOURCE].get(*key)
         if found is None:
             return
-        pods = await self._claim(found)
+        pods = await self._claims.claim(found)
         active = [pod for pod in pods if objects.is_active(pod)]
         trouble = None
         if not objects.is_going(found):
             trouble = await self._scale(found, active)
         await self._tell_status(found, trouble)
-
-    # --- whose pods
-
-    async def _claim(self, owner: Object) -> list[Object]:
-        selector = selectors.of_object(owner["spec"].get("selector"))
-        mine = []
-        for pod in self._caches["pods"].all(namespace=owner["metadata"]["namespace"]):
-            matches = bool(selector) and selector is not None and selector.matches(pod["metadata"].get("labels"))
-            if objects.owned_by(pod, owner):
-                if matches:
-                    mine.append(pod)
-                else:
-                    await self._release(pod, owner)
-            elif matches and objects.controller_of(pod) is None and objects.is_active(pod) and not objects.is_going(owner):
-                await self._adopt(pod, owner)
-                mine.append(pod)
-        return mine
-
-    async def _adopt(self, pod: Object, owner: Object) -> None:
-        references = [*pod["metadata"].get("ownerReferences", ()), objects.owner_reference(owner)]
-        await self._own(pod, references)
-
-    async def _release(self, pod: Object, owner: Object) -> None:
-        references = [known for known in pod["metadata"]["ownerReferences"] if known["uid"] != owner["metadata"]["uid"]]
-        await self._own(pod, references)
-
-    async def _own(self, pod: Object, references: list[Object]) -> None:
-        change = {"metadata": {"uid": pod["metadata"]["uid"], "ownerReferences": references or None}}
-        try:
-            written = await self._client.patch("pods", pod["metadata"]["name"], change, namespace=pod["metadata"]["namespace"])
-        except ApiError as error:
-            if error.code != 404:
-                raise
-        else:
-            await self._caches["pods"].seen(written["metadata"]["resourceVersion"])
 
     # --- how many
 
@@ -123,20 +73,13 @@ class ReplicaSets:
         return None
 
     async def _delete(self, owner: Object, pod: Object) -> None:
-        metadata = pod["metadata"]
-        try:
-            gone = await self._client.delete("pods", metadata["name"], namespace=metadata["namespace"], uid=metadata["uid"])
-        except ApiError as error:
-            if error.code not in (404, 409):
-                raise
-            return
-        self._recorder.tell(owner, "SuccessfulDelete", f"Deleted pod: {metadata['name']}")
-        await self._caches["pods"].seen(gone["metadata"]["resourceVersion"])
+        if await self._claims.delete(pod):
+            self._recorder.tell(owner, "SuccessfulDelete", f"Deleted pod: {pod['metadata']['name']}")
 
     # --- status
 
     async def _tell_status(self, owner: Object, trouble: ApiError | None) -> None:
-        pods = [pod for pod in self._caches["pods"].all(namespace=owner["metadata"]["namespace"]) if objects.owned_by(pod, owner)]
+        pods = self._claims.of(owner)
         status = self._status(owner, pods)
         kept = [found for found in objects.conditions(owner) if found["type"] != "ReplicaFailure"]
         if trouble is not None:

@@ -72,6 +72,7 @@ def rows(definition: Object) -> list[Kind]:
             defaults=partial(structural.fill, schema=_schema(version)),
             validate=partial(_conforms, schema=_schema(version)),
             strategic=False,
+            schema=_schema(version),
             listKind=names.get("listKind", ""),
         )
         for version in spec["versions"]

@@ -25,13 +25,19 @@ def _default_service(obj: Object) -> None:
     if spec["type"] == "ExternalName":
         return
     spec.setdefault("internalTrafficPolicy", "Cluster")
-    headless = spec.get("clusterIP") == "None" and not spec.get("selector")
-    spec.setdefault("ipFamilies", ["IPv4", "IPv6"] if headless else ["IPv4"])
-    spec.setdefault("ipFamilyPolicy", "RequireDualStack" if headless else "SingleStack")
     if spec["type"] in ("NodePort", "LoadBalancer"):
         spec.setdefault("externalTrafficPolicy", "Cluster")
     if spec["type"] == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
+
+
+def _assign_families(obj: Object) -> None:
+    spec = obj["spec"]
+    if spec["type"] == "ExternalName":
+        return
+    headless = spec.get("clusterIP") == "None" and not spec.get("selector")
+    spec.setdefault("ipFamilies", ["IPv4", "IPv6"] if headless else ["IPv4"])
+    spec.setdefault("ipFamilyPolicy", "RequireDualStack" if headless else "SingleStack")
 
 
 def _born_service(obj: Object) -> None:
@@ -40,7 +46,9 @@ def _born_service(obj: Object) -> None:
 
 def _check_service(new: Object, old: Object | None) -> list[Cause]:
     spec = new["spec"]
-    causes: list[Cause] = []
+    if old is not None and (causes := _check_families(spec)):
+        return causes
+    causes = _check_address(spec, old)
     ports = spec.get("ports") or []
     if not ports and spec["type"] != "ExternalName" and spec.get("clusterIP") != "None":
         causes.append(required("spec.ports"))
@@ -55,11 +63,27 @@ def _check_service(new: Object, old: Object | None) -> list[Cause]:
             causes.append(invalid(f"spec.ports[{index}].targetPort", target, "must be between 1 and 65535, inclusive"))
     if spec["type"] not in _SERVICE_TYPES:
         causes.append(unsupported("spec.type", spec["type"], _SERVICE_TYPES))
-    before = old["spec"].get("clusterIP") if old is not None else None
-    if before and before != spec.get("clusterIP"):
-        shown = json.dumps([spec.get("clusterIP")])
-        causes.append(Cause("FieldValueInvalid", "spec.clusterIPs[0]", f"Invalid value: {shown}: may not change once set"))
     return [*causes, *_check_twice(ports)]
+
+
+def _check_address(spec: Object, old: Object | None) -> list[Cause]:
+    causes = []
+    before, now = old["spec"].get("clusterIP") if old is not None else None, spec.get("clusterIP")
+    if before and before != now:
+        causes.append(Cause("FieldValueInvalid", "spec.clusterIPs[0]", f"Invalid value: {json.dumps([now])}: may not change once set"))
+    if now == "None" and spec["type"] in ("NodePort", "LoadBalancer"):
+        causes.append(invalid("spec.clusterIPs[0]", now, f"may not be set to 'None' for {spec['type']} services"))
+    return causes
+
+
+def _check_families(spec: Object) -> list[Cause]:
+    """Two families are the real one's own default for a headless Service without a selector, and refused as soon as it has one."""
+    if spec["type"] == "ExternalName" or (spec.get("clusterIP") == "None" and not spec.get("selector")):
+        return []
+    if "IPv6" not in spec.get("ipFamilies", ()):
+        return []
+    dual = invalid("spec.ipFamilyPolicy", "RequireDualStack", "this cluster is not configured for dual-stack services")
+    return [dual, invalid("spec.ipFamilies[1]", "IPv6", "not configured on this cluster")]
 
 
 def _check_twice(ports: list[Object]) -> list[Cause]:
@@ -172,6 +196,7 @@ SERVICE = Kind(
     ),
     fields={"spec.clusterIP": "spec.clusterIP", "spec.type": "spec.type"},
     defaults=_default_service,
+    assigns=_assign_families,
     born=_born_service,
     validate=_check_service,
     made_by_update=True,

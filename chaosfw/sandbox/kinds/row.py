@@ -134,6 +134,8 @@ class Kind:
     """What of the metadata can not be changed through the status; of custom resources nothing can."""
     subresources: tuple[Subresource, ...] = ()
     defaults: Callable[[Object], None] = _nothing
+    assigns: Callable[[Object], None] = _nothing
+    """What the server gives it besides, and nobody owns."""
     born: Callable[[Object], None] = _nothing
     validate: Callable[[Object, Object | None], list[Cause]] = _valid
     immutable: tuple[str, ...] = ()
@@ -154,6 +156,8 @@ class Kind:
     prune: Callable[[Object], tuple[Object, list[str]]] | None = None
     """A copy without the fields that nobody knows, and their paths; None: the published type decides."""
     strategic: bool = True
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    """Of a custom kind: what its definition says."""
     listKind: str = ""
 
     @cached_property
@@ -181,6 +185,14 @@ class Kind:
     @cached_property
     def type(self) -> types.Type | None:
         return None if self.custom else types.of_kind(self.group, self.version, self.kind)
+
+    @cached_property
+    def structure(self) -> Mapping[str, Any]:
+        """The schema that says which fields have owners of their own."""
+        if not self.custom:
+            return {"$ref": self.type.name} if self.type else {}
+        meta = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"$ref": types.OBJECT_META}}
+        return {**self.schema, "properties": {**self.schema.get("properties", {}), **meta}}
 
     @cached_property
     def doors(self) -> tuple[Subresource, ...]:

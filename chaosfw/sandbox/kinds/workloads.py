@@ -74,10 +74,10 @@ def _check_labels(spec: Object, causes: list[Cause]) -> list[Cause]:
             return [empty, *causes]
         shown = _map(labels) if (labels := read(spec, "template.metadata.labels")) else "null"
         return [required("spec.selector"), _mismatch(shown), *causes]
-    labels = read(spec, "template.metadata.labels", {})
+    labels = read(spec, "template.metadata.labels")
     parsed = selectors.of_object(selector)
-    if parsed and not parsed.matches(labels):
-        causes.insert(0, _mismatch(_map(labels)))
+    if parsed and not parsed.matches(labels or {}):
+        causes.insert(0, _mismatch("null" if labels is None else _map(labels)))
     return causes
 
 
@@ -111,6 +111,7 @@ def _check_deployment(new: Object, old: Object | None) -> list[Cause]:
     strategy = new["spec"].get("strategy", {})
     rolling = strategy.get("rollingUpdate")
     if strategy.get("type") not in _STRATEGIES:
+        rolling = {f"{name[0].upper()}{name[1:]}": value for name, value in rolling.items()} if rolling else rolling
         shown = json.dumps({"Type": strategy.get("type"), "RollingUpdate": rolling}, separators=(",", ":"))
         words = f"Unsupported value: {shown}: supported values: " + ", ".join(f'"{name}"' for name in _STRATEGIES)
         causes.append(Cause("FieldValueNotSupported", "spec.strategy", words))

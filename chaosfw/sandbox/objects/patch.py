@@ -137,7 +137,8 @@ def _replace(document: Json, path: str, operation: Json) -> Json:
     if path == "":
         return copy.deepcopy(operation.get("value"))
     parent, token = _locate(document, path)
-    _child(parent, token, path)
+    if not isinstance(parent, dict):  # a field that is not there is made: evanphx/json-patch v4 does not look
+        _child(parent, token, path)
     parent[int(token) if isinstance(parent, list) else token] = copy.deepcopy(operation.get("value"))
     return document
 

@@ -9,7 +9,8 @@ from fractions import Fraction
 from typing import Any
 
 from chaosfw.sandbox.client.verbs import Object
-from chaosfw.sandbox.objects import quantity, selectors
+from chaosfw.sandbox.objects import quantity
+from chaosfw.sandbox.objects.affinity import selects
 from chaosfw.sandbox.objects.tolerations import tolerates
 
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
@@ -36,18 +37,6 @@ def requests_of(pod: Object) -> dict[str, Fraction]:
     return total
 
 
-def selects(pod: Object, node: Object) -> bool:
-    """Node selector and required node affinity."""
-    labels = node["metadata"].get("labels") or {}
-    wanted = pod["spec"].get("nodeSelector") or {}
-    if any(labels.get(key) != value for key, value in wanted.items()):
-        return False
-    affinity = ((pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution")
-    if affinity is None:
-        return True
-    return any(_term(term, node) for term in affinity.get("nodeSelectorTerms") or ())
-
-
 def _requests(container: Object) -> dict[str, Fraction]:
     asked = (container.get("resources") or {}).get("requests") or {}
     return {name: quantity.parse(amount) for name, amount in asked.items()}
@@ -67,18 +56,6 @@ def _taint(pod: Object, node: Object) -> str:
 
 def _affinity(pod: Object, node: Object) -> str:
     return "" if selects(pod, node) else "node(s) didn't match Pod's node affinity/selector"
-
-
-def _term(term: Object, node: Object) -> bool:
-    expressions, fields = term.get("matchExpressions"), term.get("matchFields")
-    if not expressions and not fields:
-        return False
-    by_label = selectors.of_object({"matchExpressions": expressions or []})
-    by_field = selectors.of_object({"matchExpressions": fields or []})
-    name = {"metadata.name": node["metadata"]["name"]}
-    return bool(
-        by_label is not None and by_label.matches(node["metadata"].get("labels")) and by_field is not None and by_field.matches(name)
-    )
 
 
 def _shortage(pod: Object, node: Object, residents: list[Object]) -> list[str]:

@@ -11,6 +11,7 @@ from fractions import Fraction
 
 from chaosfw.sandbox.client.verbs import Object
 from chaosfw.sandbox.objects import quantity, selectors
+from chaosfw.sandbox.objects.affinity import selects
 from chaosfw.sandbox.scheduler import fit
 
 ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
@@ -82,7 +83,7 @@ def _skews(pod: Object, node: Object, nodes: Sequence[Object], residents: Reside
         return True
     counts: dict[str, int] = {}
     for place in nodes:
-        if (domain := _domain(place, key)) and fit.selects(pod, place):
+        if (domain := _domain(place, key)) and selects(pod, place):
             counts[domain] = counts.get(domain, 0) + _matching(pod, constraint, residents.get(place["metadata"]["name"], ()))
     least = min(counts.values(), default=0)
     if len(counts) < constraint.get("minDomains", 0):

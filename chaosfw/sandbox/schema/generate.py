@@ -67,12 +67,17 @@ def derive(zip_path: Path) -> dict[str, Any]:
 
 
 def reduce(schema: Any) -> Any:
-    """The schema without prose, defaults and the ``allOf`` that only wraps one reference."""
+    """
+    The schema without prose, without the ``allOf`` that only wraps one reference, and of the defaults only the empty object: it tells
+    that the field is a Go struct, there even in an empty object.
+    """
     if not isinstance(schema, dict):
         return schema
     wrapped = schema.get("allOf")
     merged = {**schema, **wrapped[0]} if wrapped and len(wrapped) == 1 else schema
     kept = {key: merged[key] for key in KEPT if key in merged}
+    if "$ref" in kept and merged.get("default") == {}:
+        kept["default"] = {}
     if "properties" in kept:
         kept["properties"] = {name: reduce(value) for name, value in kept["properties"].items()}
     for key in ("items", "additionalProperties"):

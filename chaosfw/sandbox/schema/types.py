@@ -150,7 +150,9 @@ def _value(value: Any, schema: Mapping[str, Any], path: str, unknown: list[str])
         if not isinstance(value, dict):
             raise _wrong(value, "map[string]string")
         inner = schema["additionalProperties"] or {}
-        return {key: _value(item, inner, f"{path}.{key}", unknown) for key, item in value.items() if item is not None}
+        texts = inner.get("type") == "string"
+        there = {key: "" if item is None and texts else item for key, item in value.items()}
+        return {key: _value(item, inner, f"{path}.{key}", unknown) for key, item in there.items() if item is not None}
     if reference := schema.get("$ref"):
         return _reference(value, reference, path, unknown)
     if kind in _GO and not _is(value, kind):

@@ -77,6 +77,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "service initialized": lambda: service_probes.service_is_initialized("web"),
     "create statefulset": lambda: stateful_actions.create_statefulset(in_file(STATEFUL)),
     "scale statefulset": lambda: stateful_actions.scale_statefulset("db", 1),
+    "statefulset available": lambda: stateful_probes.statefulset_fully_available("db", timeout=20),
     "statefulset not available": lambda: stateful_probes.statefulset_not_fully_available("db", timeout=1),
     "remove statefulset": lambda: stateful_actions.remove_statefulset("db"),
     "deny ingress": lambda: networking_actions.deny_all_ingress({"app": "web"}),

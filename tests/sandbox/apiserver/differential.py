@@ -24,8 +24,11 @@ from tests.sandbox.apiserver.plane import TOKEN, client_context, oracle, plane
 
 Object = dict[str, Any]
 MERGE, STRATEGIC, JSON_PATCH = "application/merge-patch+json", "application/strategic-merge-patch+json", "application/json-patch+json"
+APPLY = "application/apply-patch+yaml"
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_TIMES: Final = ("creationTimestamp", "deletionTimestamp", "lastTransitionTime", "lastUpdateTime", "startTime")
+_UNORDERED: Final = ("managedFields", "causes")
+"""Owners of fields stand by the second of their last write, and Go tells conflicts in the order of a map."""
+_TIMES: Final = ("time", "creationTimestamp", "deletionTimestamp", "lastTransitionTime", "lastUpdateTime", "startTime")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +90,10 @@ class Server:
 def normal(value: Any, name: str = "") -> Any:
     """What is comparable: who is who and when is gone, that it was said stays."""
     if isinstance(value, dict):
-        return {key: normal(one, key) for key, one in sorted(value.items()) if key not in ("managedFields", "selfLink")}
+        return {key: normal(one, key) for key, one in sorted(value.items()) if key != "selfLink"}
     if isinstance(value, list):
-        return [normal(one, name) for one in value]
+        found = [normal(one, name) for one in value]
+        return sorted(found, key=json.dumps) if name in _UNORDERED else found
     if name in ("uid", "resourceVersion", "continue") and value:
         return name.upper()
     if name in _TIMES and value:
@@ -164,6 +168,9 @@ class Writer:
             self._merge,
             self._strategic,
             self._json,
+            self._apply,
+            self._apply,
+            self._apply,
             self._status,
             self._scale,
             self._delete,
@@ -184,6 +191,7 @@ class Writer:
 
     def _writing(self) -> dict[str, str]:
         query = {"fieldValidation": self._of("Strict", "Warn", "Ignore")} if self._random.random() < 0.5 else {}
+        query |= {"fieldManager": self._of("me", "you", "kubectl")} if self._random.random() < 0.5 else {}
         return {**query, "dryRun": "All"} if self._random.random() < 0.1 else query
 
     def _create(self, namespace: str, resource: str, name: str) -> Call:
@@ -237,11 +245,29 @@ class Writer:
         )
         return self._patch(namespace, resource, name, JSON_PATCH, body)
 
-    def _patch(self, namespace: str, resource: str, name: str, content: str, body: Any) -> Call:
+    def _patch(self, namespace: str, resource: str, name: str, content: str, body: Any, query: dict[str, str] | None = None) -> Call:
         path, about = self._at(namespace, resource, name), f"{resource}/{name}"
-        return Call(
-            name=f"patch {content[12:17]}", method="PATCH", path=path, about=about, body=body, content=content, query=self._writing()
-        )
+        query = self._writing() if query is None else query
+        return Call(name=f"patch {content[12:17]}", method="PATCH", path=path, about=about, body=body, content=content, query=query)
+
+    def _apply(self, namespace: str, resource: str, name: str) -> Call:
+        body = self._object(resource, self._often(name, "other"))
+        known = {key: body[key] for key in ("apiVersion", "kind")}
+        if "colour" in body:  # and nothing else that is wrong: Go tells what it meets first in a map
+            body = {**known, "metadata": {"name": name}, "colour": "red"}
+        elif self._random.random() < 0.5:
+            change = self._change(resource)
+            body = {**known, **change, "metadata": {**change.get("metadata", {}), "name": name}}
+        elif resource == "deployments":
+            body["spec"]["template"]["spec"]["containers"] = [self._shuffled()]
+        query = self._writing() | {"fieldManager": self._of("me", "you", "kubectl")} | self._of({}, {}, {"force": "true"})
+        query = self._often(query, {key: value for key, value in query.items() if key != "fieldManager"})
+        return self._patch(namespace, resource, name, APPLY, body, query)
+
+    def _shuffled(self) -> Object:
+        """A container with some variables in some order: applied ones are merged among those that are there."""
+        env = [{"name": name, "value": self._of("1", "2")} for name in self._random.sample("ABCD", self._random.randint(0, 4))]
+        return {"name": self._often("app", "more"), "image": self._often("web:1", "web:2"), **self._of({"env": env}, {"env": env}, {})}
 
     def _status(self, namespace: str, resource: str, name: str) -> Call:
         resource = resource if resource in WITH_STATUS else "pods"

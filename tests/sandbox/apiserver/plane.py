@@ -12,6 +12,7 @@ import os
 import shutil
 import ssl
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -116,7 +117,8 @@ async def plane(
         return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _CERTIFICATE.configure_cert(context)
-    server = ApiServer(ssl_context=context, tokens={TOKEN: "tester"}, pod_door=EchoDoor())
+    patience = profile(settings).toleration_seconds
+    server = ApiServer(ssl_context=context, tokens={TOKEN: "tester"}, pod_door=EchoDoor(), toleration_seconds=patience)
     port = await server.start("127.0.0.1")
     client = server.client()
     parts: list[Any] = [Controllers(client, profile=profile(settings), quarantine=quarantine), Scheduler(client)] if controllers else []
@@ -238,10 +240,19 @@ class Background:
 
 
 def kubectl_path() -> str:
-    cached = Path.home() / ".cache/chaosfw/bin/kubectl"
-    found = os.environ.get("CHAOSFW_TEST_KUBECTL") or shutil.which("kubectl") or (str(cached) if cached.exists() else None)
-    assert found, f"these tests need kubectl 1.37: set CHAOSFW_TEST_KUBECTL, put it on PATH, or at {cached}"
+    """The one that these tests are written for, before any that a machine happens to have."""
+    cached = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chaosfw/bin/kubectl"
+    found = os.environ.get("CHAOSFW_TEST_KUBECTL") or (str(cached) if cached.exists() else shutil.which("kubectl"))
+    assert found, "these tests need kubectl 1.37: `scripts/kubectl` builds it, or say where one is in CHAOSFW_TEST_KUBECTL"
     return found
+
+
+def clients_python() -> str:
+    """The interpreter that has other people's clients, and an older Python client."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chaosfw"
+    found = cache / f"clients-{sys.version_info.major}.{sys.version_info.minor}" / "bin" / "python"
+    assert found.exists(), "these tests need kr8s, lightkube and kubernetes 29: `scripts/clients` installs them"
+    return str(found)
 
 
 def deployment(name: str = "web", *, replicas: int = 3, **spec: Any) -> Object:

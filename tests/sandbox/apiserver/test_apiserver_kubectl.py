@@ -114,7 +114,7 @@ def test_describe_tells_events_and_conditions(cluster: Background) -> None:
     cluster.kubectl("rollout", "status", "deploy/web", "--timeout=10s")
 
     assert "MinimumReplicasAvailable" in cluster.kubectl("describe", "deploy", "web")
-    assert "Successfully assigned" in cluster.kubectl("describe", "pod", "-l", "app=web")
+    assert "Successfully assigned" in cluster.kubectl("describe", "pod", "-l", "app=web", "--show-events")
     assert "KubeletReady" in cluster.kubectl("describe", "node", "n1")
     assert re.search(r"Endpoints: +10\.0\.0\.\d+:8000,", cluster.kubectl("describe", "service", "web"))
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from tests.sandbox.apiserver.plane import Background, deployment, ready, service
+import pytest
+
+from tests.sandbox.apiserver.plane import Background, clients_python, deployment, ready, service
 
 PROGRAM = Path(__file__).with_name("python_client_calls.py")
 BUDGET = {"metadata": {"name": "web"}, "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}}}
 
 
-def test_typed_models_read_everything(tmp_path: Path) -> None:
+@pytest.mark.parametrize("python", [lambda: sys.executable, clients_python], ids=["36", "29"])
+def test_typed_models_read_everything(tmp_path: Path, python: Callable[[], str]) -> None:
     with Background(tmp_path) as background:
         plane = background.plane
         background.run(plane.client.create("deployments.apps", deployment(), namespace="default"))
@@ -24,7 +28,7 @@ def test_typed_models_read_everything(tmp_path: Path) -> None:
         background.run(plane.until("deployments.apps", lambda found: found[0]["status"].get("availableReplicas") == 3))
         background.run(plane.until("endpoints", lambda found: bool(found) and len(found[0]["subsets"][0].get("addresses", ())) == 3))
         done = subprocess.run(
-            [sys.executable, str(PROGRAM)], env=background.environment(), capture_output=True, text=True, timeout=60, check=False
+            [python(), str(PROGRAM)], env=background.environment(), capture_output=True, text=True, timeout=60, check=False
         )
 
     assert done.returncode == 0, done.stderr

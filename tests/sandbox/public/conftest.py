@@ -4,13 +4,17 @@ One sandbox with the shop for all tests of this room that only use it, on either
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from chaosfw.sandbox.public import Sandbox, SandboxSpec, start
 from chaosfw.sandbox.spec import CONTROL_PLANES
+
+Ask = Callable[..., subprocess.CompletedProcess[str]]
 
 SLOW = 120.0
 """Seconds until a sandbox has to be there on a busy machine; never what is measured."""
@@ -21,6 +25,17 @@ REPOSITORY = Path(__file__).parents[3]
 def shop(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     with start(SandboxSpec(manifests=(REPOSITORY / "deploy" / "shop",), control_plane=request.param), timeout=SLOW) as sandbox:
         yield sandbox
+
+
+@pytest.fixture(scope="module")
+def ask(shop: Sandbox, kubectl: str) -> Ask:
+    """Stock kubectl with this sandbox's kubeconfig."""
+    environment = {"KUBECONFIG": str(shop.kubeconfig), "HOME": str(shop.directory), "PATH": os.environ["PATH"]}
+
+    def run(*arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([kubectl, *arguments], env=environment, input=given, capture_output=True, text=True, timeout=90)
+
+    return run
 
 
 @pytest.fixture

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from chaosfw.sandbox.public import Sandbox
-
-Ask = Callable[..., subprocess.CompletedProcess[str]]
+from tests.sandbox.public.conftest import Ask
 
 WORK = """
 apiVersion: apps/v1
@@ -26,16 +25,6 @@ spec:
       containers:
         - {name: app, image: "work:1", ports: [{containerPort: 8000}]}
 """
-
-
-@pytest.fixture(scope="module")
-def ask(shop: Sandbox, kubectl: str) -> Ask:
-    environment = {"KUBECONFIG": str(shop.kubeconfig), "HOME": str(shop.directory), "PATH": os.environ["PATH"]}
-
-    def run(*arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([kubectl, *arguments], env=environment, input=given, capture_output=True, text=True, timeout=90)
-
-    return run
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ async def mixed(*, api: str, controllers: str, settings: str = "fast") -> AsyncI
         if api == OURS and controllers == OURS:
             yield await stack.enter_async_context(plane(settings=settings))
         elif api == OURS:
-            running = await stack.enter_async_context(plane(controllers=False))
+            running = await stack.enter_async_context(plane(controllers=False, settings=settings))
             assert running.server is not None
             for row in DEVICES:
                 running.server._registry.add(row)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from chaosfw.sandbox.client.verbs import ApiError, Object
+from chaosfw.sandbox.controllers.objects import controller_of
 from tests.sandbox.apiserver.plane import NODES, Plane, deployment, is_ready, service
 from tests.sandbox.upstream.mixed import OURS, THEIRS, mixed
 
@@ -231,9 +232,9 @@ async def on_node(running: Plane, node: str) -> list[Object]:
 
 
 async def empty(running: Plane, node: str) -> None:
-    """As kubectl drain: evicted until the budget allows it."""
+    """As kubectl drain, which leaves those of daemon sets: evicted until the budget allows it."""
     async with asyncio.timeout(PATIENCE):
-        while pods := await on_node(running, node):
+        while pods := [one for one in await on_node(running, node) if (controller_of(one) or {}).get("kind") != "DaemonSet"]:
             for one in pods:
                 try:
                     await running.client.evict(one["metadata"]["name"], **PLACE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chaosfw.sandbox.apiserver import errors, writing
+from chaosfw.sandbox.apiserver.admission import topology
 from chaosfw.sandbox.apiserver.verbs import Outcome, Verbs
 from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.kinds.pods import POD
@@ -21,11 +22,14 @@ def bind(verbs: Verbs, namespace: str, name: str, body: Object) -> Outcome:
         raise _refused(name, f"pod {name} is being deleted, cannot be assigned to a host")
     if assigned := read(pod, "spec.nodeName"):
         raise _refused(name, f'pod {name} is already assigned to node "{assigned}"')
-    return verbs.change(POD, namespace, name, lambda copy: _assign(copy, node))
+    place = topology(verbs.store, node)
+    return verbs.change(POD, namespace, name, lambda copy: _assign(copy, node, place))
 
 
-def _assign(pod: Object, node: str) -> None:
+def _assign(pod: Object, node: str, place: dict[str, str]) -> None:
     pod["spec"]["nodeName"] = node
+    if place:
+        pod["metadata"]["labels"] = {**(pod["metadata"].get("labels") or {}), **place}
     status = pod.setdefault("status", {})
     others = [condition for condition in status.get("conditions", ()) if condition["type"] != "PodScheduled"]
     scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": writing.now()}
