@@ -46,6 +46,10 @@ class Services(Protocol):
         """The addresses at which the ready pods of a service listen."""
         ...
 
+    def member(self, namespace: str, service: str, hostname: str) -> str | None:
+        """The address of one of them, by its hostname."""
+        ...
+
 
 class Unknown(Exception):
     """Nothing in this cluster has that name or address."""
@@ -104,6 +108,9 @@ class Names:
             return self.network.back(words[0].replace("-", "."), port)
         if words[-1] == "svc":
             words.pop()
+        if len(words) == 3:
+            place = self.services.member(words[2], words[1], words[0])
+            return HostPort(place, unprivileged(port)) if place is not None else None
         return self._service(words[1], words[0], port=port) if len(words) == 2 else None
 
     def _service(self, namespace: str, name: str, *, port: int) -> HostPort | None:

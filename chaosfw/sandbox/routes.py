@@ -80,6 +80,18 @@ class Routes:
         found = self._backends()
         return sorted({one.at.host for key, backends in found.items() if key[:2] == (namespace, name) for one in backends})
 
+    def member(self, namespace: str, service: str, hostname: str) -> str | None:
+        """Where the ready pod of a service listens that has this hostname, as those of a StatefulSet have."""
+        pieces = [
+            piece for piece in self._slices.all(namespace=namespace) if (piece["metadata"].get("labels") or {}).get(_SERVICE) == service
+        ]
+        for endpoint in (one for piece in pieces for one in piece.get("endpoints") or ()):
+            back = self._network.back(endpoint["addresses"][0], 0)
+            ready = (endpoint.get("conditions") or {}).get("ready") is not False
+            if back is not None and ready and endpoint.get("hostname") == hostname:
+                return back.host
+        return None
+
     def doors(self) -> Mapping[str, HostPort]:
         """Each source's proxy for clients that know only the cluster's names."""
         return {source: self._network.door(number) for source, number in self._sources.items()}

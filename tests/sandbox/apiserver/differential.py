@@ -2,12 +2,15 @@
 The same random calls to two API servers, ours and the one that Kubernetes ships, and what differs in their answers.
 
 ``python -m tests.sandbox.apiserver.differential [EXAMPLES [SEED]]`` prints how many calls were made, how many differed, and each kind of
-difference once with the shortest sequence that was seen to lead there. :mod:`.test_differential` runs a fixed part of it.
+difference once with the shortest sequence that was seen to lead there. :mod:`.test_differential` runs a fixed part of it; what the real one
+answers to that part is kept in :data:`CASSETTE`, so that it can be held against ours where no real one is; ``… differential record``
+writes it anew.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import http.client
 import json
 import random
@@ -17,12 +20,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from tests.sandbox.apiserver.plane import TOKEN, client_context, oracle, plane
 
 Object = dict[str, Any]
+SEQUENCES: Final = 120
+"""The fixed part."""
+CASSETTE: Final = Path(__file__).with_name("random-calls.json.gz")
 MERGE, STRATEGIC, JSON_PATCH = "application/merge-patch+json", "application/strategic-merge-patch+json", "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -49,6 +56,51 @@ class Call:
         return f"{self.method} {self.path}{query}{body}"
 
 
+class Asked(Protocol):
+    """Whoever answers calls."""
+
+    def begin(self, seed: int) -> None:
+        """A sequence begins."""
+        ...
+
+    def ask(self, call: Call) -> Object:
+        """Code, warnings and body, as they came."""
+        ...
+
+
+class Recorder:
+    """Another's answers, kept as they are compared, by sequence."""
+
+    def __init__(self, server: Asked) -> None:
+        self._server = server
+        self.tapes: dict[str, list[Object]] = {}
+
+    def begin(self, seed: int) -> None:
+        self._tape = self.tapes.setdefault(str(seed), [])
+
+    def ask(self, call: Call) -> Object:
+        answer = self._server.ask(call)
+        self._tape.append(normal(answer))
+        return answer
+
+    def write(self) -> None:
+        content = json.dumps(self.tapes, sort_keys=True, separators=(",", ":")).encode()
+        CASSETTE.write_bytes(gzip.compress(content, 9, mtime=0))
+
+
+class Player:
+    """What was kept of them."""
+
+    def __init__(self) -> None:
+        self.tapes: dict[str, list[Object]] = json.loads(gzip.decompress(CASSETTE.read_bytes()))
+
+    def begin(self, seed: int) -> None:
+        self._tape = iter(self.tapes[str(seed)])
+
+    def ask(self, call: Call) -> Object:
+        return next(self._tape)
+
+
 class Server:
     """One API server, asked over its own wire; remembers versions and uids of what it showed."""
 
@@ -59,6 +111,9 @@ class Server:
 
     def close(self) -> None:
         self._connection.close()
+
+    def begin(self, seed: int) -> None:
+        """A sequence of its own: nothing to keep."""
 
     def ask(self, call: Call) -> Object:
         """Code, warnings and body, as they came."""
@@ -105,6 +160,8 @@ def normal(value: Any, name: str = "") -> Any:
     if isinstance(value, str):
         text = _UID.sub("UID", value)
         text = re.sub(r"kube-api-access-[a-z0-9]{5}", "kube-api-access-SUFFIX", text)
+        text = re.sub(r'IPAddress.networking.k8s.io "[0-9.]+"', 'IPAddress.networking.k8s.io "ADDRESS"', text)
+        text = re.sub(r"Duplicate value: 3\d{4}\b", "Duplicate value: PORT", text)
         text = re.sub(r"(in the precondition|in record) \(\d+\)", r"\1 (N)", text)
         return re.sub(r"(resource version|resourceVersion|ResourceVersion[^:]*): \"?\d+\"?", r"\1: N", text)
     return value
@@ -416,8 +473,9 @@ class Divergence:
     found: tuple[tuple[str, Any, Any], ...]
 
 
-def example(seed: int, *, ours: Server, theirs: Server, length: int = 25) -> tuple[int, Divergence | None]:
+def example(seed: int, *, ours: Asked, theirs: Asked, length: int = 25) -> tuple[int, Divergence | None]:
     """A namespace of its own, and calls until two answers differ; how many were made."""
+    theirs.begin(seed)
     namespace, writer = f"example-{seed}", Writer(seed)
     made: list[Call] = []
     for body, path in (
@@ -437,35 +495,58 @@ def example(seed: int, *, ours: Server, theirs: Server, length: int = 25) -> tup
 
 
 @contextmanager
+def alone() -> Iterator[Server]:
+    """Ours, without controllers, on a loop in a thread."""
+    with _looping() as run:
+        context = plane(controllers=False, kubelet=False)
+        ours = Server(run(context.__aenter__()).url)
+        try:
+            yield ours
+        finally:
+            ours.close()
+            run(context.__aexit__(None, None, None))
+
+
+@contextmanager
 def both() -> Iterator[tuple[Server, Server]]:
     """Ours and theirs, without controllers, on a loop in a thread."""
+    with alone() as ours, _looping() as run:
+        context = oracle(controllers=False)
+        theirs = Server(run(context.__aenter__())[0])
+        try:
+            yield ours, theirs
+        finally:
+            theirs.close()
+            run(context.__aexit__(None, None, None))
+
+
+@contextmanager
+def _looping() -> Iterator[Callable[[Any], Any]]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-
-    def run(work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, loop).result(timeout=120)
-
-    ours_context, theirs_context = plane(controllers=False, kubelet=False), oracle(controllers=False)
     try:
-        ours = Server(run(ours_context.__aenter__()).url)
-        try:
-            theirs = Server(run(theirs_context.__aenter__())[0])
-            try:
-                yield ours, theirs
-            finally:
-                theirs.close()
-                run(theirs_context.__aexit__(None, None, None))
-        finally:
-            ours.close()
-            run(ours_context.__aexit__(None, None, None))
+        yield lambda work: asyncio.run_coroutine_threadsafe(work, loop).result(timeout=120)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
 
 
+def record() -> None:
+    """What the real one answers now."""
+    with both() as (ours, theirs):
+        recorder = Recorder(theirs)
+        for seed in range(SEQUENCES):
+            example(seed, ours=ours, theirs=recorder)
+        recorder.write()
+    print(f"{SEQUENCES} sequences, {sum(map(len, recorder.tapes.values()))} answers, {CASSETTE.stat().st_size / 1024:.0f} KiB")
+
+
 def main() -> None:
+    if sys.argv[1:] == ["record"]:
+        record()
+        return
     examples, seed = (int(word) for word in [*sys.argv[1:], *("300", "0")[len(sys.argv) - 1 :]][:2])
     kinds: dict[str, list[Divergence]] = {}
     calls = 0

@@ -1,0 +1,106 @@
+"""StatefulSets and DaemonSets as people use them, with kubectl, on either control plane: pods are processes and serve."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from chaosfw.sandbox.public import Sandbox
+from tests.sandbox.public.conftest import Ask
+
+STATEFUL = """
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: default}
+spec: {clusterIP: None, selector: {app: db}, ports: [{port: 8000}]}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, namespace: default}
+spec:
+  serviceName: db
+  replicas: 2
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers: [{name: app, image: "db:1", ports: [{containerPort: 8000}]}]
+"""
+DAEMONS = """
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: agent, namespace: default}
+spec:
+  selector: {matchLabels: {app: agent}}
+  template:
+    metadata: {labels: {app: agent}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers: [{name: app, image: "agent:1", ports: [{containerPort: 8000}]}]
+"""
+
+
+@pytest.fixture
+def db(ask: Ask) -> Iterator[None]:
+    assert ask("apply", "-f", "-", given=STATEFUL).returncode == 0
+    assert ask("rollout", "status", "sts/db", "--timeout=60s").returncode == 0
+    yield
+    assert ask("delete", "sts/db", "svc/db", "--wait").returncode == 0
+    assert ask("wait", "--for=delete", "pod", "-l", "app=db", "--timeout=60s").returncode == 0
+
+
+def pods(ask: Ask, app: str) -> dict[str, str]:
+    """Nodes by pods."""
+    found = json.loads(ask("get", "pods", "-l", f"app={app}", "-o", "json").stdout)["items"]
+    return {pod["metadata"]["name"]: pod["spec"].get("nodeName", "") for pod in found}
+
+
+def uid(ask: Ask, pod: str) -> str:
+    return ask("get", "pod", pod, "-o", "jsonpath={.metadata.uid}").stdout
+
+
+def test_a_killed_member_comes_back_under_its_name_and_is_found_by_it(ask: Ask, db: None, shop: Sandbox) -> None:
+    before = uid(ask, "db-0")
+
+    assert ask("delete", "pod", "db-0", "--wait").returncode == 0
+    assert ask("wait", "--for=jsonpath={.status.readyReplicas}=2", "sts/db", "--timeout=60s").returncode == 0
+
+    assert sorted(pods(ask, "db")) == ["db-0", "db-1"]
+    assert uid(ask, "db-0") not in (before, "")
+    through = urllib.request.build_opener(urllib.request.ProxyHandler({"http": shop.proxy}))
+    with through.open("http://db-0.db.default.svc.cluster.local:8000/", timeout=20) as answer:
+        assert answer.headers["X-Chaosfw-Pod"] == "db-0"
+
+
+def test_its_rollout_is_told_and_undone(ask: Ask, db: None) -> None:
+    assert ask("set", "image", "sts/db", "app=db:2").stdout == "statefulset.apps/db image updated\n"
+    status = ask("rollout", "status", "sts/db", "--timeout=60s")
+    history = ask("rollout", "history", "sts/db").stdout
+    undone = ask("rollout", "undo", "sts/db")
+
+    assert "partitioned roll out complete: 2 new pods have been updated..." in status.stdout
+    assert history.split()[-4:] == ["1", "<none>", "2", "<none>"]
+    assert undone.stdout == "statefulset.apps/db rolled back\n"
+    assert ask("rollout", "status", "sts/db", "--timeout=60s").returncode == 0
+    images = ask("get", "pods", "-l", "app=db", "-o", "jsonpath={.items[*].spec.containers[0].image}").stdout
+    assert images == "db:1 db:1"
+
+
+def test_a_daemon_runs_on_each_node_and_a_drain_leaves_it(ask: Ask) -> None:
+    assert ask("apply", "-f", "-", given=DAEMONS).returncode == 0
+    assert ask("rollout", "status", "ds/agent", "--timeout=60s").returncode == 0
+    nodes = ask("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}").stdout.split()
+    assert sorted(pods(ask, "agent").values()) == sorted(nodes)
+
+    refused = ask("drain", nodes[0], "--timeout=20s")
+    drained = ask("drain", nodes[0], "--ignore-daemonsets", "--timeout=60s")
+
+    assert "cannot delete DaemonSet-managed Pods" in refused.stderr
+    assert drained.returncode == 0
+    assert nodes[0] in pods(ask, "agent").values()
+    assert ask("uncordon", nodes[0]).returncode == 0
+    assert ask("delete", "ds/agent", "--wait").returncode == 0
