@@ -340,7 +340,7 @@ def _unowned(obj: Object) -> Object:
 
 
 def _zero(row: Kind) -> Object:
-    found: Object = {} if row.custom else fields.zero(row.structure)
+    found: Object = fields.zero(row.type.name) if row.type else {}
     return {**found, "apiVersion": row.api_version, "kind": row.kind}
 
 

@@ -280,8 +280,9 @@ class Verbs:
         if options.dry_run:
             return Outcome(old if gone and row.grace is None else entry(obj, old.version), gone=gone)
         if gone:
-            removed = self._remove(row, _key_of(row, obj))
-            return Outcome(removed if row.grace is None else entry(obj, removed.version), gone=True)
+            if row.grace is not None and not writing.is_same(obj, old.obj):
+                self._store(row, obj, False, version=old.version)  # those that watch see it marked first
+            return Outcome(self._remove(row, _key_of(row, obj)), gone=True)
         return Outcome(old if writing.is_same(obj, old.obj) else self._store(row, obj, False, version=old.version))
 
     def delete_collection(self, scope: Scope, options: DeleteOptions) -> list[Entry]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 from chaosfw.sandbox.schema import types
@@ -91,11 +92,13 @@ def _dump(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def zero(schema: Schema) -> Any:
-    """What an object of a published type has before anybody said anything: structs, and lists that are null."""
-    schema = _resolved(schema)
-    found = {name: zero(one) for name, one in schema.get("properties", {}).items() if one.get("default") == {} and "$ref" in one}
-    lists = {name: None for name in schema.get("required", ()) if schema["properties"][name].get("type") == "array"}
+@cache
+def zero(name: str) -> Any:
+    """What an object of a published type has before anybody said anything: structs, and lists that are null. Not to be changed."""
+    schema = types.raw().get(name, {})
+    inner = schema.get("properties", {})
+    found = {field: zero(one["$ref"]) for field, one in inner.items() if one.get("default") == {} and "$ref" in one}
+    lists = {field: None for field in schema.get("required", ()) if inner[field].get("type") == "array"}
     return {**found, **lists}
 
 
@@ -136,30 +139,52 @@ def compare(old: Any, new: Any, schema: Schema) -> Comparison:
 
 
 def _compare(old: Any, new: Any, schema: Schema, path: Path, found: Comparison) -> None:
-    if old is not _ABSENT and new is not _ABSENT and old == new:
+    if old is _ABSENT:
+        _all(new, schema, path, found.added)
+        return
+    if new is _ABSENT:
+        _all(old, schema, path, found.removed)
+        return
+    if old == new:
         return
     schema = _resolved(schema)
-    kind = type(old if new is _ABSENT or new is None else new)
+    kind = type(old if new is None else new)
     if not _merges(old, new, kind, schema):
-        (found.added if old is _ABSENT else found.removed if new is _ABSENT else found.modified).add(path)
+        found.modified.add(path)
         return
     pairs = _pairs_of_items(old, new, schema) if kind is list else _pairs_of_fields(old, new, schema)
     for element, one, other, inner in pairs:
         _compare(one, other, inner, (*path, element), found)
-    if old is _ABSENT:
-        found.added.add(path)
-    elif new is _ABSENT:
-        found.removed.add(path)
+
+
+def _all(value: Any, schema: Schema, path: Path, found: set[Path]) -> None:
+    """It and everything below it, that is new or gone as one."""
+    found.add(path)
+    if not value or not isinstance(value, dict | list):
+        return
+    schema = _resolved(schema)
+    if _is_whole(value, schema):
+        return
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _all(inner, _below(schema, name), (*path, f"f:{name}"), found)
+        return
+    items = schema.get("items", {})
+    for element, same in _by_element(value, schema).items():
+        if len(same) == 1:
+            _all(same[0], items, (*path, element), found)
+        else:
+            found.add((*path, element))
 
 
 def _merges(old: Any, new: Any, kind: type, schema: Schema) -> bool:
     """Whether the two are told apart below, and not as wholes: containers of one kind, and one of them not empty."""
-    there = [side for side in (old, new) if side is not _ABSENT and side is not None]
+    there = [side for side in (old, new) if side is not None]
     return any(there) and all(type(side) is kind for side in there) and not _is_whole(there[0], schema)
 
 
 def _pairs_of_fields(old: Any, new: Any, schema: Schema) -> Iterator[tuple[str, Any, Any, Schema]]:
-    before, after = ({} if side is _ABSENT or side is None else side for side in (old, new))
+    before, after = old or {}, new or {}
     for name in {**before, **after}:
         yield f"f:{name}", before.get(name, _ABSENT), after.get(name, _ABSENT), _below(schema, name)
 
@@ -167,7 +192,7 @@ def _pairs_of_fields(old: Any, new: Any, schema: Schema) -> Iterator[tuple[str, 
 def _pairs_of_items(old: Any, new: Any, schema: Schema) -> Iterator[tuple[str, Any, Any, Schema]]:
     """Items that share their keys count as one whole."""
     inner = schema.get("items", {})
-    before, after = (_by_element([] if side is _ABSENT or side is None else side, schema) for side in (old, new))
+    before, after = _by_element(old or [], schema), _by_element(new or [], schema)
     for element in {**before, **after}:
         one, other = before.get(element, []), after.get(element, [])
         if len(one) <= 1 and len(other) <= 1:

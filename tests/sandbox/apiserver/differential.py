@@ -18,6 +18,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,8 @@ from tests.sandbox.apiserver.plane import TOKEN, client_context, oracle, plane
 Object = dict[str, Any]
 SEQUENCES: Final = 120
 """The fixed part."""
+WATCHED: Final = 12
+"""Of so many sequences one is seen again at its end, by watches of all its resources from its beginning."""
 CASSETTE: Final = Path(__file__).with_name("random-calls.json.gz")
 MERGE, STRATEGIC, JSON_PATCH = "application/merge-patch+json", "application/strategic-merge-patch+json", "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
@@ -106,7 +109,8 @@ class Server:
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        self._connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, context=client_context(), timeout=60)
+        self._host, self._port = parts.hostname or "", parts.port
+        self._connection = self._connect()
         self._known: dict[str, list[tuple[str, str]]] = {}
 
     def close(self) -> None:
@@ -115,8 +119,15 @@ class Server:
     def begin(self, seed: int) -> None:
         """A sequence of its own: nothing to keep."""
 
+    def _connect(self) -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection(self._host, self._port, context=client_context(), timeout=60)
+
     def ask(self, call: Call) -> Object:
-        """Code, warnings and body, as they came."""
+        """Code, warnings and body, as they came; of a watch its events, by resource and object."""
+        if call.name == "watch":
+            with ThreadPoolExecutor(len(GROUPS)) as pool:
+                found = dict(zip(GROUPS, pool.map(lambda resource: self._events(call, resource), GROUPS), strict=True))
+            return {"code": 200, "warnings": [], "body": found}
         headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json", "Content-Type": call.content}
         body = None if call.body is None else json.dumps(self._fill(call.body, call.about))
         path = f"{call.path}?{urlencode(call.query)}" if call.query else call.path
@@ -126,6 +137,22 @@ class Server:
         found = json.loads(text) if text.startswith(b"{") else {"text": text.decode(errors="replace")}
         self._note(call.about, found)
         return {"code": answer.status, "warnings": sorted(answer.headers.get_all("Warning") or ()), "body": found}
+
+    def _events(self, call: Call, resource: str) -> Object:
+        """All since a version; a second is waited for more."""
+        since = self._known[call.about][-1][1]
+        query = urlencode({"watch": "1", "resourceVersion": since, "timeoutSeconds": "1"})
+        connection = self._connect()
+        try:
+            path = f"{GROUPS[resource]}/{call.path}/{resource}?{query}"
+            connection.request("GET", path, headers={"Authorization": f"Bearer {TOKEN}", "Accept": "application/json"})
+            lines = [json.loads(line) for line in connection.getresponse().read().splitlines()]
+        finally:
+            connection.close()
+        found: Object = {}
+        for line in lines:
+            found.setdefault(line["object"]["metadata"]["name"], []).append(line)
+        return found
 
     def _note(self, about: str, body: Object) -> None:
         metadata = body.get("metadata") or {}
@@ -483,7 +510,7 @@ def example(seed: int, *, ours: Asked, theirs: Asked, length: int = 25) -> tuple
         ({"metadata": {"name": "default"}}, f"/api/v1/namespaces/{namespace}/serviceaccounts"),
     ):
         for server in (ours, theirs):
-            server.ask(Call(name="namespace", method="POST", path=path, body=body))
+            server.ask(Call(name="namespace", method="POST", path=path, body=body, about=path))
     for _ in range(length):
         call = writer.call(namespace)
         one, other = normal(ours.ask(call)), normal(theirs.ask(call))
@@ -491,7 +518,12 @@ def example(seed: int, *, ours: Asked, theirs: Asked, length: int = 25) -> tuple
             resource = call.path.split(f"{namespace}/")[1].split("/")[0]
             return len(made) + 1, Divergence(f"{call.name} {resource} {found[0][0]}", call, tuple(made), found)
         made.append(call)
-    return len(made), None
+    if seed % WATCHED:
+        return len(made), None
+    call = Call(name="watch", method="GET", path=f"namespaces/{namespace}", about="/api/v1/namespaces")
+    one, other = normal(ours.ask(call)), normal(theirs.ask(call))
+    found = tuple(differences(one, other))
+    return len(made) + 1, Divergence(f"watch {found[0][0].split('.')[2]}", call, tuple(made), found) if found else None
 
 
 @contextmanager

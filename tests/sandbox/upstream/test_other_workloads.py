@@ -144,6 +144,7 @@ def rested(found: Object, *, replicas: int, image: str, daemons: int = 3) -> boo
 async def story(running: Plane) -> dict[str, Object]:
     client, seen = running.client, Look(running)
     book: dict[str, Object] = {}
+    await running.until("serviceaccounts", lambda found: any(one["metadata"]["name"] == "default" for one in found))
     await client.create("statefulsets.apps", stateful(), **PLACE)
     await client.create("daemonsets.apps", daemons(), **PLACE)
     book["made"] = await seen.until(lambda found: rested(found, replicas=2, image="stand-in:1"))
