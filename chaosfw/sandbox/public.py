@@ -176,6 +176,8 @@ class Sandbox:
     def _look(self) -> Cluster:
         return Cluster(
             deployments=self._items("/apis/apps/v1/deployments"),
+            stateful=self._items("/apis/apps/v1/statefulsets"),
+            daemons=self._items("/apis/apps/v1/daemonsets"),
             pods=self._items("/api/v1/pods"),
             services=self._items("/api/v1/services"),
             nodes=self._items("/api/v1/nodes"),

@@ -26,11 +26,18 @@ class Cluster:
     services: Sequence[Object]
     nodes: Sequence[Object]
     backends: Mapping[str, Sequence[str]]
+    stateful: Sequence[Object] = ()
+    daemons: Sequence[Object] = ()
 
 
 def unsettled(cluster: Cluster) -> list[str]:
     """What is not ready yet, a sentence each."""
-    return [*(s for d in cluster.deployments if (s := _unavailable(d))), *_leaving(cluster), *_unrouted(cluster)]
+    waiting = [
+        *map(_unavailable, cluster.deployments),
+        *map(_unavailable_member, cluster.stateful),
+        *map(_unavailable_daemon, cluster.daemons),
+    ]
+    return [*filter(None, waiting), *_leaving(cluster), *_unrouted(cluster)]
 
 
 def misplaced(cluster: Cluster) -> Object | None:
@@ -68,8 +75,31 @@ def _unavailable(deployment: Object) -> str:
     return f"deployment {meta['namespace']}/{meta['name']}: {counts[2]} of {wanted} available"
 
 
+def _unavailable_member(stateful: Object) -> str:
+    """One that is updated by hand, or only partly, is at rest as it is."""
+    meta, spec, status = stateful["metadata"], stateful["spec"], stateful.get("status") or {}
+    wanted, strategy = spec.get("replicas", 1), spec.get("updateStrategy") or {}
+    rolls = strategy.get("type") == "RollingUpdate" and not (strategy.get("rollingUpdate") or {}).get("partition")
+    counts = [status.get(name) or 0 for name in ("replicas", "updatedReplicas", "availableReplicas")]
+    done = counts[0] == counts[2] == wanted and (counts[1] == wanted or not rolls)
+    if done and (status.get("observedGeneration") or 0) >= (meta.get("generation") or 0):
+        return ""
+    return f"statefulset {meta['namespace']}/{meta['name']}: {counts[2]} of {wanted} available"
+
+
+def _unavailable_daemon(daemons: Object) -> str:
+    meta, status = daemons["metadata"], daemons.get("status") or {}
+    rolls = (daemons["spec"].get("updateStrategy") or {}).get("type") == "RollingUpdate"
+    wanted, updated, available = (status.get(name) or 0 for name in ("desiredNumberScheduled", "updatedNumberScheduled", "numberAvailable"))
+    observed = (status.get("observedGeneration") or 0) >= (meta.get("generation") or 0)
+    if observed and available == wanted and (updated == wanted or not rolls):
+        return ""
+    return f"daemonset {meta['namespace']}/{meta['name']}: {available} of {wanted} available"
+
+
 def _leaving(cluster: Cluster) -> list[str]:
-    pods = [pod for deployment in cluster.deployments for pod in _pods_of(deployment, cluster.pods, leaving=True)]
+    workloads = (*cluster.deployments, *cluster.stateful, *cluster.daemons)
+    pods = [pod for workload in workloads for pod in _pods_of(workload, cluster.pods, leaving=True)]
     return [f"pod {pod['metadata']['namespace']}/{pod['metadata']['name']} is still ending" for pod in pods]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chaosfw.sandbox.settling import Cluster, misplaced
+from chaosfw.sandbox.settling import Cluster, misplaced, unsettled
 
 Object = dict[str, Any]
 ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
@@ -56,3 +56,42 @@ def test_a_pod_is_moved_where_its_deployment_wants_another_spread(
     found = misplaced(cluster(constraints, pods=pods))
 
     assert (found and found["spec"]["nodeName"]) == (from_zone and f"node-{from_zone}")
+
+
+def workload(generation: int, status: Object, **spec: Any) -> Object:
+    meta = {"name": "db", "namespace": "shop", "generation": generation}
+    return {"metadata": meta, "spec": {"selector": {"matchLabels": {"app": "db"}}, **spec}, "status": status}
+
+
+ROLLS: Object = {"updateStrategy": {"type": "RollingUpdate"}}
+PARTLY: Object = {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "rests"),
+    [
+        (ROLLS, {"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, "observedGeneration": 2}, True),
+        (ROLLS, {"replicas": 2, "updatedReplicas": 2, "availableReplicas": 1, "observedGeneration": 2}, False),
+        (ROLLS, {"replicas": 2, "updatedReplicas": 1, "availableReplicas": 2, "observedGeneration": 2}, False),
+        (PARTLY, {"replicas": 2, "updatedReplicas": 1, "availableReplicas": 2, "observedGeneration": 2}, True),
+        (ROLLS, {"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, "observedGeneration": 1}, False),
+        (ROLLS, {}, False),
+    ],
+)
+def test_a_stateful_set_is_waited_for(spec: Object, status: Object, rests: bool) -> None:
+    look = Cluster(deployments=[], pods=[], services=[], nodes=[], backends={}, stateful=[workload(2, status, replicas=2, **spec)])
+    assert (unsettled(look) == []) is rests
+
+
+@pytest.mark.parametrize(
+    ("status", "rests"),
+    [
+        ({"desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberAvailable": 3, "observedGeneration": 1}, True),
+        ({"desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberAvailable": 2, "observedGeneration": 1}, False),
+        ({"desiredNumberScheduled": 0, "observedGeneration": 1}, True),
+        ({"desiredNumberScheduled": 0}, False),
+    ],
+)
+def test_a_daemon_set_is_waited_for(status: Object, rests: bool) -> None:
+    look = Cluster(deployments=[], pods=[], services=[], nodes=[], backends={}, daemons=[workload(1, status, **ROLLS)])
+    assert (unsettled(look) == []) is rests
