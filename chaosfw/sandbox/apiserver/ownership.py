@@ -265,8 +265,8 @@ def _check(write: Write, config: Object) -> None:
     row = write.row
     if (config.get("apiVersion"), config.get("kind")) != (row.api_version, row.kind):
         raise errors.bad_request(f"invalid object type: {config.get('apiVersion', '')}, Kind={config.get('kind', '')}")
-    metadata = config.get("metadata") or {}
-    if metadata.get("managedFields") is not None:
+    metadata = config.get("metadata")
+    if isinstance(metadata, dict) and metadata.get("managedFields") is not None:
         raise errors.bad_request("metadata.managedFields must be nil")
     if wrong := fields.misfits(config, write.schema):
         told = wrong[0] if len(wrong) == 1 else "errors:\n" + "\n".join(f"  {one}" for one in wrong)
@@ -280,7 +280,8 @@ def unreadable(row: Kind, config: Object, why: str) -> ApiError:
 
 
 def _named(row: Kind, config: Object) -> str:
-    metadata = config.get("metadata") or {}
+    metadata = config.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
     return f"{metadata.get('namespace', '')}/{metadata.get('name', '')}; {_gvk(row)}"
 
 
@@ -325,10 +326,11 @@ def _decoded(entries: Any) -> Shares:
     found: Shares = {}
     for one in entries or ():
         operation, version = one.get("operation"), one.get("apiVersion", "")
-        if operation not in (_APPLY, _UPDATE) or not version or one.get("fieldsType") != "FieldsV1":
+        owned = one.get("fieldsV1") or {}
+        if operation not in (_APPLY, _UPDATE) or not version or one.get("fieldsType") != "FieldsV1" or not isinstance(owned, dict):
             return {}
         owner = Owner(one.get("manager", ""), operation, version if operation == _UPDATE else "", one.get("subresource", ""))
-        found[owner] = Share(fields.decode(one.get("fieldsV1") or {}), version, one.get("time", ""))
+        found[owner] = Share(fields.decode(owned), version, one.get("time", ""))
     return found
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from chaosfw.sandbox.schema import types
@@ -377,7 +377,15 @@ def _go_type(value: Any) -> str:
 
 
 def encode(fields: set[Path]) -> dict[str, Any]:
-    """``fieldsV1``: a tree by elements, with ``.`` where a field with others below it is owned itself."""
+    """
+    ``fieldsV1``: a tree by elements, with ``.`` where a field with others below it is owned itself. Not to be changed: objects of one
+    shape share theirs, of which there may be ten thousand.
+    """
+    return _encoded(frozenset(fields))
+
+
+@lru_cache(maxsize=4096)
+def _encoded(fields: frozenset[Path]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for path in sorted(fields):
         here = tree
@@ -407,7 +415,7 @@ def _unfold(tree: Mapping[str, Any], path: Path, found: set[Path]) -> None:
     for element, below in tree.items():
         if element == ".":
             found.add(path)
-        elif below:
+        elif below and isinstance(below, dict):
             _unfold(below, (*path, element), found)
         else:
             found.add((*path, element))
