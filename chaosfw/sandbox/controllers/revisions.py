@@ -17,6 +17,7 @@ from chaosfw.sandbox.objects.names import hashed
 
 RESOURCE = "controllerrevisions.apps"
 LABEL = "controller-revision-hash"
+_MOST_COLLISIONS = 20
 
 
 class Revisions:
@@ -55,23 +56,43 @@ class Revisions:
                 await self._caches[RESOURCE].seen(gone["metadata"].get("resourceVersion", "0"))
 
     async def _make(self, owner: Object, data: Object, number: int) -> Object:
-        metadata = owner["metadata"]
-        digest = hashed(json.dumps(data, sort_keys=True))
-        labels = owner["spec"]["template"].get("metadata", {}).get("labels") or {}
-        revision = {
-            "apiVersion": "apps/v1",
-            "kind": "ControllerRevision",
-            "metadata": {
-                "name": f"{metadata['name']}-{digest}",
-                "namespace": metadata["namespace"],
-                "labels": {**labels, self._hash_label: digest},
-                "annotations": dict(metadata.get("annotations") or {}),
-                "ownerReferences": [objects.owner_reference(owner)],
-            },
-            "data": data,
-            "revision": number,
+        """Under the first name that is free; one of that name and content without an owner, as an orphaning deletion leaves it, is taken."""
+        metadata, labels = owner["metadata"], owner["spec"]["template"].get("metadata", {}).get("labels") or {}
+        for collisions in range(_MOST_COLLISIONS):
+            digest = hashed(json.dumps([data, collisions] if collisions else data, sort_keys=True))
+            revision = {
+                "apiVersion": "apps/v1",
+                "kind": "ControllerRevision",
+                "metadata": {
+                    "name": f"{metadata['name']}-{digest}",
+                    "namespace": metadata["namespace"],
+                    "labels": {**labels, self._hash_label: digest},
+                    "annotations": dict(metadata.get("annotations") or {}),
+                    "ownerReferences": [objects.owner_reference(owner)],
+                },
+                "data": data,
+                "revision": number,
+            }
+            if (made := await self._create(revision)) is not None:
+                return await self._seen(made)
+        raise ApiError(409, "AlreadyExists", f"{metadata['namespace']}/{metadata['name']}: no name is left for a revision of its template")
+
+    async def _create(self, revision: Object) -> Object | None:
+        metadata = revision["metadata"]
+        try:
+            return await self._client.create(RESOURCE, revision, namespace=metadata["namespace"])
+        except ApiError as error:
+            if error.code != 409:
+                raise
+        there = await self._client.get(RESOURCE, metadata["name"], namespace=metadata["namespace"])
+        if there["data"] != revision["data"] or objects.controller_of(there) is not None:
+            return None
+        body = {
+            **there,
+            "metadata": {**there["metadata"], "ownerReferences": metadata["ownerReferences"]},
+            "revision": revision["revision"],
         }
-        return await self._seen(await self._client.create(RESOURCE, revision, namespace=metadata["namespace"]))
+        return await self._client.replace(RESOURCE, metadata["name"], body, namespace=metadata["namespace"])
 
     async def _number(self, one: Object, number: int) -> Object:
         """As a whole: a patch would have the server write the data anew, and a real one compares it byte by byte."""

@@ -104,3 +104,16 @@ def test_a_daemon_runs_on_each_node_and_a_drain_leaves_it(ask: Ask) -> None:
     assert nodes[0] in pods(ask, "agent").values()
     assert ask("uncordon", nodes[0]).returncode == 0
     assert ask("delete", "ds/agent", "--wait").returncode == 0
+
+
+def test_pods_and_revisions_that_were_orphaned_are_taken_again(ask: Ask, db: None) -> None:
+    before = uid(ask, "db-0")
+
+    assert ask("delete", "sts/db", "--cascade=orphan").returncode == 0
+    assert sorted(pods(ask, "db")) == ["db-0", "db-1"]
+    assert ask("apply", "-f", "-", given=STATEFUL).returncode == 0
+    assert ask("rollout", "status", "sts/db", "--timeout=60s").returncode == 0
+
+    assert uid(ask, "db-0") == before
+    owner = "jsonpath={.metadata.ownerReferences[0].uid}"
+    assert ask("get", "pod", "db-0", "-o", owner).stdout == ask("get", "sts", "db", "-o", "jsonpath={.metadata.uid}").stdout
