@@ -45,13 +45,29 @@ def apply(api: Api, manifests: Iterable[Manifest]) -> None:
     """Creates what is not there and patches what is. The server's words come back as SandboxError with file and object."""
     resources: dict[str, Mapping[str, Object]] = {}
     for manifest in manifests:
-        version = manifest.body["apiVersion"]
+        version, kind = manifest.body["apiVersion"], manifest.body["kind"]
         try:
-            if version not in resources:
+            if kind not in resources.get(version, ()):
                 resources[version] = _resources(api, version)
             _apply_one(api, manifest, resources[version])
+            if kind == "CustomResourceDefinition":
+                _await_served(api, manifest.body["spec"])
         except ApiError as error:
             raise SandboxError(f"{manifest}: {error.message or error}") from error
+
+
+def _await_served(api: Api, spec: Object) -> None:
+    """A real API server serves a new kind a moment after it has its definition; what is applied next may be one of that kind."""
+    deadline = SYSTEM.monotonic_ns() + nanoseconds(_PATIENCE)
+    wanted = [f"{spec['group']}/{version['name']}" for version in spec["versions"] if version.get("served", True)]
+    while SYSTEM.monotonic_ns() < deadline:
+        try:
+            if all(spec["names"]["kind"] in _resources(api, version) for version in wanted):
+                return
+        except ApiError as error:
+            if error.code != 404:
+                raise
+        SYSTEM.sleep(0.05)
 
 
 def _read(source: Path | Mapping[str, Any]) -> Iterator[Manifest]:

@@ -56,7 +56,7 @@ class Revisions:
                 await self._caches[RESOURCE].seen(gone["metadata"].get("resourceVersion", "0"))
 
     async def _make(self, owner: Object, data: Object, number: int) -> Object:
-        """Under the first name that is free; one of that name and content without an owner, as an orphaning deletion leaves it, is taken."""
+        """Under the first name that is free; one of that name and content without an owner, as an orphaning deletion leaves it, is ours."""
         metadata, labels = owner["metadata"], owner["spec"]["template"].get("metadata", {}).get("labels") or {}
         for collisions in range(_MOST_COLLISIONS):
             digest = hashed(json.dumps([data, collisions] if collisions else data, sort_keys=True))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from chaosfw.sandbox.public import Sandbox
 from tests.sandbox.public.conftest import Ask
 
 WORK = """
@@ -185,3 +186,23 @@ def test_a_custom_resource_has_owners_too(ask: Ask) -> None:
     assert [line for line in refused.stderr.splitlines() if line.startswith("- .")] == ["- .spec.size", '- .spec.parts[name="x"].n']
     assert ask("get", "toy", "a", "-o", "jsonpath={.spec}").stdout == '{"parts":[{"n":1,"name":"x"},{"n":2,"name":"y"}],"size":1}'
     assert ask("delete", "crd", "toys.play.io").returncode == 0
+
+
+def test_a_definition_and_an_object_of_it_are_applied_in_one_call(ask: Ask, shop: Sandbox) -> None:
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "kites.play.io"},
+        "spec": {
+            "group": "play.io",
+            "scope": "Namespaced",
+            "names": {"kind": "Kite", "plural": "kites", "singular": "kite"},
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}],
+        },
+    }
+    kite = {"apiVersion": "play.io/v1", "kind": "Kite", "metadata": {"name": "a"}}
+
+    shop.apply([kite, definition])
+
+    assert ask("get", "kite", "a", "-o", "name").stdout == "kite.play.io/a\n"
+    assert ask("delete", "crd", "kites.play.io").returncode == 0
