@@ -214,16 +214,14 @@ def test_a_pod_that_is_still_paused_is_found_and_its_command_lets_it_go_on(clust
     assert compare(before, whole_world(), []) == ((), ())
 
 
-def test_what_others_change_meanwhile_on_the_same_object_is_theirs(
-    cluster: Cluster, shelf: Callable[[Left], Json], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_others_change_meanwhile_on_the_same_object_is_theirs(cluster: Cluster, shelf: Callable[[Left], Json]) -> None:
     """Our scale was put back; beside it somebody deployed, scaled to another number and made an object of theirs."""
     (scale,) = (one for one in LEFT if one.fault == "kubernetes.scale/1")
     manifest, before = shelf(scale), whole_world()
-    monkeypatch.setattr("chaosfw.drivers.kubernetes.cluster._SIGNED", {"fieldManager": "somebody"})
     body = {"spec": {"replicas": 4, "template": {"metadata": {"annotations": {"deployed": "now"}}}}}
-    cluster.patch(DEPLOYMENT, body)
-    cluster.post(f"{CORE}/configmaps", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs"}})
+    somebody = Cluster(cluster.kubeconfig, manager="somebody")
+    somebody.patch(DEPLOYMENT, body)
+    somebody.post(f"{CORE}/configmaps", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs"}})
 
     residue, foreign = compare(before, whole_world(), scale.records(manifest))
     gone(cluster, f"{CORE}/configmaps/theirs")

@@ -20,8 +20,6 @@ from chaosfw.faults import zone
 from chaosfw.model.activity import Action
 from chaosfw.model.fault import UndoState
 from chaosfw.safety.audit import mend
-from chaosfw.sandbox import public as sandbox
-from chaosfw.sandbox.spec import EMBEDDED
 from tests.drivers.conftest import cordoned, gone, pod_uids, take, until, world
 from tests.sandbox.apiserver.plane import kubectl_path
 
@@ -65,8 +63,8 @@ def lone_pod(cluster: Cluster) -> Iterator[str]:
 
 
 @pytest.fixture
-def stateful_pod(cluster: Cluster, running: sandbox.Sandbox) -> Iterator[str]:
-    """A pod of a StatefulSet; where the sandbox has no controller that makes it, as it would have."""
+def stateful_pod(cluster: Cluster) -> Iterator[str]:
+    """A pod of a StatefulSet."""
     sets = "/apis/apps/v1/namespaces/shop/statefulsets"
     spec = {
         "replicas": 1,
@@ -74,11 +72,7 @@ def stateful_pod(cluster: Cluster, running: sandbox.Sandbox) -> Iterator[str]:
         "selector": {"matchLabels": LABELS},
         "template": {"metadata": {"labels": LABELS}, "spec": TEMPLATE},
     }
-    owner = cluster.post(sets, {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"}, "spec": spec})
-    reference = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": look.uid_of(owner), "controller": True}
-    metadata = {"name": "db-0", "labels": LABELS, "ownerReferences": [reference]}
-    if running.control_plane == EMBEDDED:
-        cluster.post(PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": TEMPLATE})
+    cluster.post(sets, {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"}, "spec": spec})
     until(lambda: cluster.find(f"{PODS}/db-0"), "db-0 is there")
     yield "db-0"
     gone(cluster, f"{sets}/db")
