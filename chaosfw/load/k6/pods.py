@@ -30,6 +30,8 @@ from chaosfw.timing import NANOSECONDS, SYSTEM, Clock, nanoseconds, seconds
 
 PODS_WITHIN = 180.0
 """Seconds until all pods send: images are pulled and nodes may be added meanwhile."""
+TELLS_WITHIN = 5.0
+"""Seconds in which the log of a k6 that is gone has to end."""
 ANSWERS_WITHIN = 20.0
 """Seconds until k6 answers in a pod that runs."""
 END_WITHIN = 8.0
@@ -185,7 +187,15 @@ class PodsCollector:
             source.stream.skew = (low + high) // 2
             source.low, source.high = low, high or 1
         except ChaosfwError as trouble:
-            source.trouble = source.trouble or f"its clock can not be compared with ours: {trouble.message}"
+            if not self._is_over(source):
+                source.trouble = source.trouble or f"its clock can not be compared with ours: {trouble.message}"
+
+    def _is_over(self, source: Source) -> bool:
+        """A k6 that has ended answers no longer, and its log says so a moment later."""
+        deadline = SYSTEM.monotonic_ns() + nanoseconds(TELLS_WITHIN)
+        while not source.over and SYSTEM.monotonic_ns() < deadline:
+            SYSTEM.sleep(LOOK)
+        return source.over
 
     def _await_an_answer(self, source: Source) -> None:
         """A container that runs is not yet a k6 that listens."""
