@@ -12,8 +12,8 @@ import pytest
 
 from chaosfw.sandbox.client.verbs import Object
 from tests.sandbox.apiserver.plane import Plane, is_ready
-from tests.sandbox.upstream.mixed import THEIRS, mixed
-from tests.sandbox.upstream.test_two_by_two import PAIRS, PATIENCE, PLACE, empty, without_times
+from tests.sandbox.upstream.mixed import THEIRS
+from tests.sandbox.upstream.test_two_by_two import PAIRS, PATIENCE, PLACE, empty, told, without_times
 
 NAMES = ("db", "agent")
 
@@ -49,7 +49,7 @@ class Look:
         found: Object = {}
         for resource in ("statefulsets.apps", "daemonsets.apps", "pods", "controllerrevisions.apps", "events", "persistentvolumeclaims"):
             items, _ = await self._client.list(resource, **PLACE)
-            found[resource] = sorted((told for one in items if (told := TELL[resource](one)) is not None), key=str)
+            found[resource] = sorted((seen for one in items if (seen := TELL[resource](one)) is not None), key=str)
         return _without_hashes(found)
 
     async def until(self, holds: Callable[[Object], Any]) -> Object:
@@ -189,22 +189,14 @@ def all_ready(found: Object) -> bool:
     return len(found["pods"]) == 6 and all(pod["ready"] and not pod["going"] for pod in found["pods"])
 
 
-def told(api: str, controllers: str) -> dict[str, Object]:
-    async def run() -> dict[str, Object]:
-        async with mixed(api=api, controllers=controllers) as running:
-            return await story(running)
-
-    return asyncio.run(run())
-
-
 @pytest.fixture(scope="module")
 def real() -> dict[str, Object]:
-    return told(THEIRS, THEIRS)
+    return told(THEIRS, THEIRS, story)
 
 
 @pytest.mark.parametrize(("api", "controllers"), PAIRS[:-1])
 def test_they_come_to_rest_in_the_same_state(real: dict[str, Object], api: str, controllers: str) -> None:
-    ours = told(api, controllers)
+    ours = told(api, controllers, story)
     for chapter, expected in real.items():
         for resource in TELL:
             assert ours[chapter][resource] == expected[resource], f"{chapter}: {resource}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -273,10 +273,10 @@ def shut(found: Object, name: str) -> bool:
     return bool(taints(found, name))
 
 
-def told(api: str, controllers: str) -> dict[str, Object]:
+def told(api: str, controllers: str, tale: Callable[[Plane], Awaitable[dict[str, Object]]] = story) -> dict[str, Object]:
     async def run() -> dict[str, Object]:
         async with mixed(api=api, controllers=controllers) as running:
-            return await story(running)
+            return await tale(running)
 
     return asyncio.run(run())
 
