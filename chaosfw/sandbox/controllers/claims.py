@@ -1,7 +1,7 @@
 """
 Whose pods: a controller adopts those that match its owner's selector and have no owner, and lets go of its own that match no longer.
 
-Used by every controller that makes pods itself; it makes and deletes none.
+Used by every controller that makes pods itself: it knows whose they are and which are available; what to make and delete it is told.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from chaosfw.sandbox.client.informer import key_of
 from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.controllers import objects
 from chaosfw.sandbox.controllers.caches import Caches
-from chaosfw.sandbox.controllers.work import Key
+from chaosfw.sandbox.controllers.work import Loop
 from chaosfw.sandbox.objects import selectors
 
 
 class Claims:
-    """The pods of one kind of owner. ``add`` is called with the keys of owners that a change of a pod concerns."""
+    """The pods of one kind of owner, whose ``loop`` gets the keys of owners that a change of a pod, or the time, concerns."""
 
-    def __init__(self, caches: Caches, *, resource: str, kind: str, add: Callable[[Key], None]) -> None:
+    def __init__(self, caches: Caches, *, resource: str, kind: str, loop: Loop) -> None:
         self._caches, self._client = caches, caches.client
-        self._resource, self._kind, self._add = resource, kind, add
+        self._resource, self._kind, self._loop = resource, kind, loop
 
     def listen(self) -> None:
         self._caches["pods"].listen(self._on_pod)
@@ -30,7 +30,7 @@ class Claims:
         for pod in filter(None, (old, new)):
             owner = objects.controller_of(pod)
             if owner is not None and owner["kind"] == self._kind:
-                self._add((pod["metadata"]["namespace"], owner["name"]))
+                self._loop.add((pod["metadata"]["namespace"], owner["name"]))
         if new is not None and objects.controller_of(new) is None:
             self._wake_adopters(new)
 
@@ -38,11 +38,23 @@ class Claims:
         for candidate in self._caches[self._resource].all(namespace=pod["metadata"]["namespace"]):
             selector = selectors.of_object(candidate["spec"].get("selector"))
             if selector and selector.matches(pod["metadata"].get("labels")):
-                self._add(key_of(candidate))
+                self._loop.add(key_of(candidate))
 
     def of(self, owner: Object) -> list[Object]:
         """Those that it has."""
         return [pod for pod in self._caches["pods"].all(namespace=owner["metadata"]["namespace"]) if objects.owned_by(pod, owner)]
+
+    def available(self, owner: Object, pod: Object) -> bool:
+        """Ready for as long as its owner asks; one that is not yet is looked at again when it will be."""
+        since = objects.ready_since(pod)
+        if since is None:
+            return False
+        settle = owner["spec"].get("minReadySeconds", 0)
+        left = settle - (objects.now_seconds() - since)
+        if settle and left > 0:
+            self._loop.later(key_of(owner), max(0.05, left))
+            return False
+        return True
 
     async def claim(self, owner: Object, *, takes: Callable[[Object], bool] = lambda pod: True) -> list[Object]:
         """Those that it has from now on. ``takes`` False: matches, and is none of its own all the same."""

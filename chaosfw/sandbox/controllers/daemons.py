@@ -37,7 +37,7 @@ class DaemonSets:
     def __init__(self, caches: Caches, recorder: Recorder) -> None:
         self._caches, self._recorder = caches, recorder
         self.loop = Loop("daemon sets", self.reconcile)
-        self._claims = Claims(caches, resource=RESOURCE, kind="DaemonSet", add=self.loop.add)
+        self._claims = Claims(caches, resource=RESOURCE, kind="DaemonSet", loop=self.loop)
         self._revisions = Revisions(caches, hash_label=LABEL)
 
     def listen(self) -> None:
@@ -105,7 +105,7 @@ class DaemonSets:
             return
         new, old = ([pod for pod in running if (_digest(pod) == digest) is wanted] for wanted in (True, False))
         await self._delete(owner, [*new[1:], *old[1:]])
-        if new and old and (not objects.is_ready(old[0]) or self._available(owner, new[0])):
+        if new and old and (not objects.is_ready(old[0]) or self._claims.available(owner, new[0])):
             await self._delete(owner, old[:1])
 
     # --- a new template
@@ -124,8 +124,8 @@ class DaemonSets:
             if len(here) != 1:
                 room -= 1
             elif _digest(here[0]) == digest:
-                room -= 0 if surge or self._available(owner, here[0]) else 1
-            elif not self._available(owner, here[0]):
+                room -= 0 if surge or self._claims.available(owner, here[0]) else 1
+            elif not self._claims.available(owner, here[0]):
                 at_once.append(here[0])
                 room -= 0 if surge else 1
             else:
@@ -136,16 +136,6 @@ class DaemonSets:
             return
         for pod in chosen:
             await self._create(owner, _node(pod), digest)
-
-    def _available(self, owner: Object, pod: Object) -> bool:
-        since = objects.ready_since(pod)
-        if since is None:
-            return False
-        left = owner["spec"].get("minReadySeconds", 0) - (objects.now_seconds() - since)
-        if owner["spec"].get("minReadySeconds") and left > 0:
-            self.loop.later(key_of(owner), max(0.05, left))
-            return False
-        return True
 
     # --- pods
 
@@ -170,7 +160,7 @@ class DaemonSets:
         fitting = [name for name, node in nodes.items() if _runs(owner, node)[0]]
         there = [first[name] for name in fitting if name in first]
         ready = [pod for pod in there if objects.is_ready(pod)]
-        available = sum(self._available(owner, pod) for pod in ready)
+        available = sum(self._claims.available(owner, pod) for pod in ready)
         known = list(objects.conditions(owner))
         status = {
             "currentNumberScheduled": len(there),

@@ -25,7 +25,7 @@ class ReplicaSets:
     def __init__(self, caches: Caches, recorder: Recorder) -> None:
         self._caches, self._client, self._recorder = caches, caches.client, recorder
         self.loop = Loop("replica sets", self.reconcile)
-        self._claims = Claims(caches, resource=RESOURCE, kind="ReplicaSet", add=self.loop.add)
+        self._claims = Claims(caches, resource=RESOURCE, kind="ReplicaSet", loop=self.loop)
 
     def listen(self) -> None:
         self._caches[RESOURCE].listen(self._on_set)

@@ -30,7 +30,7 @@ class StatefulSets:
     def __init__(self, caches: Caches, recorder: Recorder) -> None:
         self._caches, self._client, self._recorder = caches, caches.client, recorder
         self.loop = Loop("stateful sets", self.reconcile)
-        self._claims = Claims(caches, resource=RESOURCE, kind="StatefulSet", add=self.loop.add)
+        self._claims = Claims(caches, resource=RESOURCE, kind="StatefulSet", loop=self.loop)
         self._revisions = Revisions(caches, hash_label="controller.kubernetes.io/hash")
 
     def listen(self) -> None:
@@ -110,14 +110,7 @@ class StatefulSets:
                 room -= 1
 
     def _available(self, owner: Object, pod: Object) -> bool:
-        since = objects.ready_since(pod)
-        if since is None or (pod.get("status") or {}).get("phase") != "Running":
-            return False
-        left = owner["spec"].get("minReadySeconds", 0) - (objects.now_seconds() - since)
-        if owner["spec"].get("minReadySeconds") and left > 0:
-            self.loop.later(key_of(owner), max(0.05, left))
-            return False
-        return True
+        return (pod.get("status") or {}).get("phase") == "Running" and self._claims.available(owner, pod)
 
     # --- pods
 

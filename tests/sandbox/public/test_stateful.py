@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
@@ -63,17 +65,30 @@ def uid(ask: Ask, pod: str) -> str:
     return ask("get", "pod", pod, "-o", "jsonpath={.metadata.uid}").stdout
 
 
+def served_by(shop: Sandbox, url: str) -> str:
+    """Who answers through the door, as soon as the endpoints say where: a moment after the pod is ready."""
+    through = urllib.request.build_opener(urllib.request.ProxyHandler({"http": shop.proxy}))
+    end = time.monotonic() + 60
+    while True:
+        try:
+            with through.open(url, timeout=20) as answer:
+                return str(answer.headers["X-Chaosfw-Pod"])
+        except urllib.error.HTTPError as refused:
+            if refused.code != 502 or time.monotonic() > end:
+                raise
+        time.sleep(0.1)
+
+
 def test_a_killed_member_comes_back_under_its_name_and_is_found_by_it(ask: Ask, db: None, shop: Sandbox) -> None:
     before = uid(ask, "db-0")
 
     assert ask("delete", "pod", "db-0", "--wait").returncode == 0
-    assert ask("wait", "--for=jsonpath={.status.readyReplicas}=2", "sts/db", "--timeout=60s").returncode == 0
+    assert ask("wait", "--for=create", "pod/db-0", "--timeout=60s").returncode == 0
+    assert ask("wait", "--for=condition=ready", "pod/db-0", "--timeout=60s").returncode == 0
 
     assert sorted(pods(ask, "db")) == ["db-0", "db-1"]
     assert uid(ask, "db-0") not in (before, "")
-    through = urllib.request.build_opener(urllib.request.ProxyHandler({"http": shop.proxy}))
-    with through.open("http://db-0.db.default.svc.cluster.local:8000/", timeout=20) as answer:
-        assert answer.headers["X-Chaosfw-Pod"] == "db-0"
+    assert served_by(shop, "http://db-0.db.default.svc.cluster.local:8000/") == "db-0"
 
 
 def test_its_rollout_is_told_and_undone(ask: Ask, db: None) -> None:
