@@ -132,6 +132,9 @@ class Exchange:
 
     async def _delete(self) -> web.StreamResponse:
         options = self._delete_options(await self._body(optional=True))
+        return _warned(self._remove(options), (self._row.orphans,) if self._row.orphans and not options.propagation else ())
+
+    def _remove(self, options: DeleteOptions) -> web.Response:
         if not self._target.name:
             gone = self._verbs.delete_collection(self._scope(), options)
             return reply(table.many(self._row, gone, Form(), {"resourceVersion": str(self._verbs.store.version)}))
@@ -222,7 +225,7 @@ class Exchange:
         if propagation not in ("", "Foreground", "Background", "Orphan"):
             cause = unsupported("propagationPolicy", propagation, ("Foreground", "Background", "Orphan", "nil"))
             raise errors.bad_options(cause)
-        return propagation or ("Orphan" if str(told.get("orphanDependents", "")).lower() == "true" else "")
+        return propagation or {"true": "Orphan", "false": "Background"}.get(str(told.get("orphanDependents", "")).lower(), "")
 
     def _delete_options(self, body: Object, *, query: bool = True) -> DeleteOptions:
         """The query counts only where there is no body."""

@@ -273,7 +273,8 @@ class Verbs:
         old = self.get(row, namespace, name)
         _check_preconditions(row, name, old, options)
         obj = old.copy()
-        _add_finalizer(obj, options.propagation)
+        silent = not options.propagation
+        _add_finalizer(obj, "Orphan" if row.orphans and silent and not _waits_for_collector(obj) else options.propagation)
         grace = _grace(row, obj, options)
         gone = grace == 0 and not _finalizers(row, obj)
         _mark(row, obj, grace)
@@ -362,6 +363,10 @@ def _check_preconditions(row: Kind, name: str, old: Entry, options: DeleteOption
         raise errors.precondition(row, name, field="UID", wanted=options.uid, have=uid)
     if options.version and options.version != str(old.version):
         raise errors.precondition(row, name, field="ResourceVersion", wanted=options.version, have=str(old.version))
+
+
+def _waits_for_collector(obj: Object) -> bool:
+    return bool({FOREGROUND, ORPHAN} & set(obj["metadata"].get("finalizers", ())))
 
 
 def _add_finalizer(obj: Object, propagation: str) -> None:

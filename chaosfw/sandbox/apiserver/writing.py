@@ -123,7 +123,7 @@ def prepare_change(row: Kind, draft: Draft, old: Object, *, admission: Admission
         obj = {**old, "metadata": _metadata_with_status(row, obj, old), "status": obj.get("status") or {}}
         row.defaults(obj)
         owned = ownership.updated(write, old, obj, draft.said) if draft.owned is None else draft.owned
-        if causes := _check_metadata(row, obj["metadata"]):
+        if causes := [*_check_metadata(row, obj["metadata"]), *row.validate_status(obj, old)]:
             raise errors.invalid(row, obj["metadata"]["name"], causes)
         return _owned(_ordered(obj), owned)
     metadata = obj["metadata"]

@@ -17,11 +17,14 @@ from chaosfw.sandbox.objects import selectors
 
 
 class Claims:
-    """The pods of one kind of owner, whose ``loop`` gets the keys of owners that a change of a pod, or the time, concerns."""
+    """
+    The pods of one kind of owner, whose ``loop`` gets the keys of owners that a change of a pod, or the time, concerns. ``finalizer``: one
+    that each of them has while it is claimed.
+    """
 
-    def __init__(self, caches: Caches, *, resource: str, kind: str, loop: Loop) -> None:
+    def __init__(self, caches: Caches, *, resource: str, kind: str, loop: Loop, finalizer: str = "") -> None:
         self._caches, self._client = caches, caches.client
-        self._resource, self._kind, self._loop = resource, kind, loop
+        self._resource, self._kind, self._loop, self._finalizer = resource, kind, loop, finalizer
 
     def listen(self) -> None:
         self._caches["pods"].listen(self._on_pod)
@@ -74,14 +77,17 @@ class Claims:
 
     async def _adopt(self, pod: Object, owner: Object) -> None:
         references = [*pod["metadata"].get("ownerReferences", ()), objects.owner_reference(owner)]
-        await self._own(pod, references)
+        await self._own(pod, references, {self._finalizer})
 
     async def _release(self, pod: Object, owner: Object) -> None:
         references = [known for known in pod["metadata"]["ownerReferences"] if known["uid"] != owner["metadata"]["uid"]]
-        await self._own(pod, references)
+        await self._own(pod, references, set())
 
-    async def _own(self, pod: Object, references: list[Object]) -> None:
+    async def _own(self, pod: Object, references: list[Object], finalizers: set[str]) -> None:
         change = {"metadata": {"uid": pod["metadata"]["uid"], "ownerReferences": references or None}}
+        if self._finalizer:
+            others = [known for known in pod["metadata"].get("finalizers", ()) if known != self._finalizer]
+            change["metadata"]["finalizers"] = [*others, *finalizers] or None
         try:
             written = await self._client.patch("pods", pod["metadata"]["name"], change, namespace=pod["metadata"]["namespace"])
         except ApiError as error:

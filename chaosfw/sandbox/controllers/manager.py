@@ -11,9 +11,11 @@ from chaosfw.sandbox.controllers.caches import Caches
 from chaosfw.sandbox.controllers.daemons import DaemonSets
 from chaosfw.sandbox.controllers.deployments import Deployments
 from chaosfw.sandbox.controllers.disruption import Disruption
+from chaosfw.sandbox.controllers.endings import Expiry, Uncounted
 from chaosfw.sandbox.controllers.endpoints import Endpoints
 from chaosfw.sandbox.controllers.evictions import TaintEvictions
 from chaosfw.sandbox.controllers.garbage import Garbage
+from chaosfw.sandbox.controllers.jobs import Jobs
 from chaosfw.sandbox.controllers.namespaces import Namespaces
 from chaosfw.sandbox.controllers.nodes import LEASES, Nodes
 from chaosfw.sandbox.controllers.orphans import QUARANTINE, Orphans
@@ -52,26 +54,29 @@ class Controllers:
 
     def __init__(self, client: Client, *, profile: Profile, root_ca: str = "", quarantine: float = QUARANTINE) -> None:
         self._caches = Caches(client, (*OWNED, *OTHERS))
-        self._sets_recorder = Recorder(client, "replicaset-controller")
-        self._stateful_recorder = Recorder(client, "statefulset-controller")
-        self._daemons_recorder = Recorder(client, "daemonset-controller")
-        self._deployments_recorder = Recorder(client, "deployment-controller")
-        self._taints_recorder = Recorder(client, "taint-eviction-controller")
-        self._nodes_recorder = Recorder(client, "node-controller")
-        self._nodes = Nodes(self._caches, self._nodes_recorder, profile=profile)
+        self._recorders: list[Recorder] = []
+        nodes = self._recorder("node-controller")
+        self._nodes = Nodes(self._caches, nodes, profile=profile)
         self._controllers = (
             Namespaces(self._caches, root_ca=root_ca),
-            Deployments(self._caches, self._deployments_recorder),
-            ReplicaSets(self._caches, self._sets_recorder),
-            StatefulSets(self._caches, self._stateful_recorder),
-            DaemonSets(self._caches, self._daemons_recorder),
+            Deployments(self._caches, self._recorder("deployment-controller")),
+            ReplicaSets(self._caches, self._recorder("replicaset-controller")),
+            StatefulSets(self._caches, self._recorder("statefulset-controller")),
+            DaemonSets(self._caches, self._recorder("daemonset-controller")),
+            Jobs(self._caches, self._recorder("job-controller")),
+            Uncounted(self._caches),
+            Expiry(self._caches),
             Endpoints(self._caches),
             Disruption(self._caches),
             Garbage(self._caches, OWNED),
             self._nodes,
-            TaintEvictions(self._caches, self._taints_recorder),
+            TaintEvictions(self._caches, self._recorder("taint-eviction-controller")),
             Orphans(self._caches, quarantine=quarantine),
         )
+
+    def _recorder(self, component: str) -> Recorder:
+        self._recorders.append(Recorder(self._caches.client, component))
+        return self._recorders[-1]
 
     async def start(self) -> None:
         await self._caches.start()
@@ -83,13 +88,5 @@ class Controllers:
     async def stop(self) -> None:
         await self._nodes.stop()
         await asyncio.gather(*(controller.loop.stop() for controller in self._controllers))
-        recorders = (
-            self._sets_recorder,
-            self._stateful_recorder,
-            self._daemons_recorder,
-            self._deployments_recorder,
-            self._taints_recorder,
-            self._nodes_recorder,
-        )
-        await asyncio.gather(*(recorder.stop() for recorder in recorders))
+        await asyncio.gather(*(recorder.stop() for recorder in self._recorders))
         await self._caches.stop()

@@ -5,7 +5,7 @@ Questions that several controllers ask of objects: whose is it, is it ready, is 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from chaosfw.sandbox.client.verbs import Object
@@ -70,6 +70,21 @@ def ready_since(pod: Object) -> float | None:
 def is_active(pod: Object) -> bool:
     """Neither ended nor going."""
     return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed") and not is_going(pod)
+
+
+def worth(pod: Object, *, beside: Sequence[Object] = ()) -> tuple[object, ...]:
+    """Sorts by who goes first: without a node, pending, not ready, crowded on its node, ready for a shorter time, younger."""
+    node = pod["spec"].get("nodeName", "")
+    neighbours = sum(other["spec"].get("nodeName", "") == node for other in beside)
+    phases = {"Pending": 0, "Unknown": 1, "Running": 2}
+    return (
+        bool(node),
+        phases.get((pod.get("status") or {}).get("phase", "Pending"), 2),
+        is_ready(pod),
+        -neighbours,
+        -(ready_since(pod) or 0.0),
+        [-ord(char) for char in pod["metadata"].get("creationTimestamp", "")],
+    )
 
 
 def share(value: Any, total: int, *, up: bool) -> int:

@@ -52,7 +52,7 @@ class ReplicaSets:
         missing = owner["spec"].get("replicas", 1) - len(active)
         if missing > 0:
             return await self._create(owner, min(missing, BURST))
-        for pod in sorted(active, key=lambda pod: _rank(pod, active))[: min(-missing, BURST)]:
+        for pod in sorted(active, key=lambda pod: objects.worth(pod, beside=active))[: min(-missing, BURST)]:
             await self._delete(owner, pod)
         return None
 
@@ -130,21 +130,6 @@ def pod_from(owner: Object) -> Object:
         },
         "spec": template["spec"],
     }
-
-
-def _rank(pod: Object, active: list[Object]) -> tuple[object, ...]:
-    """Who goes first: without a node, pending, not ready, crowded on its node, ready for a shorter time, younger."""
-    node = pod["spec"].get("nodeName", "")
-    neighbours = sum(other["spec"].get("nodeName", "") == node for other in active)
-    phases = {"Pending": 0, "Unknown": 1, "Running": 2}
-    return (
-        bool(node),
-        phases.get((pod.get("status") or {}).get("phase", "Pending"), 2),
-        objects.is_ready(pod),
-        -neighbours,
-        -(objects.ready_since(pod) or 0.0),
-        [-ord(char) for char in pod["metadata"].get("creationTimestamp", "")],
-    )
 
 
 def _failure(error: ApiError, known: Object | None) -> Object:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from chaosfw.sandbox.kinds import cluster, custom, events, network, pods, reviews, stored, workloads
+from chaosfw.sandbox.kinds import cluster, custom, events, jobs, network, pods, reviews, stored, workloads
 from chaosfw.sandbox.kinds.row import Kind
 
 BUILT_IN: tuple[Kind, ...] = (
@@ -29,8 +29,8 @@ BUILT_IN: tuple[Kind, ...] = (
     workloads.DAEMON_SET,
     *(row for row in stored.INTERNAL if row.group == "apps"),
     events.NEW_EVENT,
-    workloads.JOB,
-    workloads.CRON_JOB,
+    jobs.JOB,
+    jobs.CRON_JOB,
     *(row for row in stored.OTHERS if row.group == "autoscaling"),
     network.INGRESS,
     network.INGRESS_CLASS,

@@ -138,6 +138,8 @@ class Kind:
     """What the server gives it besides, and nobody owns."""
     born: Callable[[Object], None] = _nothing
     validate: Callable[[Object, Object | None], list[Cause]] = _valid
+    validate_status: Callable[[Object, Object], list[Cause]] = _valid
+    """Of a change through the status door."""
     immutable: tuple[str, ...] = ()
     warns: Callable[[Object], list[str]] = _no_warnings
     """What the author of a new one is told, though it is stored."""
@@ -150,6 +152,8 @@ class Kind:
     name_limit: int = 253
     name_is_label: bool = False
     grace: Callable[[Object], int] | None = None
+    orphans: str = ""
+    """Who deletes one and does not say what is to become of what it made leaves it behind, and is told so in these words."""
     answers_deleted_object: bool = False
     view: View | None = None
     custom: bool = False

@@ -1,7 +1,5 @@
 """
-Rows of the kinds that own pods: deployments, replica sets, stateful sets, daemon sets, jobs, cron jobs.
-
-Deployments and replica sets have controllers; the others are stored and served.
+Rows of the kinds that keep pods running: deployments, replica sets, stateful sets, daemon sets.
 """
 
 from __future__ import annotations
@@ -11,8 +9,8 @@ from typing import Any
 
 from chaosfw.sandbox.client.verbs import Object
 from chaosfw.sandbox.kinds.pods import check_pod_spec, default_template, strange_name
-from chaosfw.sandbox.kinds.row import AGE, NAME, SCALE, Cause, Column, Kind, invalid, items, read, required, text
-from chaosfw.sandbox.objects import moments, selectors
+from chaosfw.sandbox.kinds.row import AGE, NAME, SCALE, Cause, Column, Kind, invalid, items, read, required
+from chaosfw.sandbox.objects import selectors
 
 SPEC_TEMPLATE = "spec.template"
 _STRATEGIES = ("Recreate", "RollingUpdate")
@@ -167,47 +165,12 @@ def _default_daemon_set(obj: Object) -> None:
     default_template(spec.setdefault("template", {}))
 
 
-def _default_job(obj: Object) -> None:
-    _default_job_spec(obj.setdefault("spec", {}))
-
-
-def _default_job_spec(spec: Object) -> None:
-    if "completions" not in spec and "parallelism" not in spec:
-        spec["completions"] = 1
-    spec.setdefault("parallelism", 1)
-    spec.setdefault("backoffLimit", 6)
-    spec.setdefault("completionMode", "NonIndexed")
-    spec.setdefault("suspend", False)
-    spec.setdefault("podReplacementPolicy", "TerminatingOrFailed")
-    default_template(spec.setdefault("template", {}))
-
-
-def _default_cron_job(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    spec.setdefault("concurrencyPolicy", "Allow")
-    spec.setdefault("suspend", False)
-    spec.setdefault("successfulJobsHistoryLimit", 3)
-    spec.setdefault("failedJobsHistoryLimit", 1)
-    _default_job_spec(spec.setdefault("jobTemplate", {}).setdefault("spec", {}))
-
-
-def _check_job(new: Object, old: Object | None) -> list[Cause]:
-    return check_pod_spec(read(new, "spec.template.spec", {}), "spec.template.spec")
-
-
 def _born_daemon_set(obj: Object) -> None:
     obj["status"] = {"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0}
 
 
 def _node_selector(obj: Object, now: float) -> str:
     return selectors.format_labels(read(obj, "spec.template.spec.nodeSelector", {})) or "<none>"
-
-
-def _job_state(obj: Object, now: float) -> str:
-    for condition in items(obj, "status.conditions"):
-        if condition["status"] == "True" and condition["type"] in ("Complete", "Failed"):
-            return str(condition["type"])
-    return "Suspended" if read(obj, "spec.suspend") else "Running"
 
 
 DEPLOYMENT = Kind(
@@ -302,47 +265,4 @@ DAEMON_SET = Kind(
     born=_born_daemon_set,
     validate=_check_selector_and_template,
     immutable=("spec.selector",),
-)
-
-JOB = Kind(
-    kind="Job",
-    plural="jobs",
-    group="batch",
-    categories=("all",),
-    columns=(
-        NAME,
-        Column("Status", _job_state),
-        Column("Completions", _ratio("status.succeeded", "spec.completions")),
-        Column("Duration", lambda obj, now: moments.age(read(obj, "status.startTime"), now) if read(obj, "status.startTime") else ""),
-        AGE,
-        CONTAINERS,
-        IMAGES,
-        SELECTOR,
-    ),
-    fields={"status.successful": "status.succeeded"},
-    has_generation=True,
-    defaults=_default_job,
-    validate=_check_job,
-)
-
-CRON_JOB = Kind(
-    kind="CronJob",
-    plural="cronjobs",
-    group="batch",
-    short=("cj",),
-    categories=("all",),
-    columns=(
-        NAME,
-        Column("Schedule", text("spec.schedule")),
-        Column("Timezone", text("spec.timeZone", absent="<none>")),
-        Column("Suspend", lambda obj, now: str(read(obj, "spec.suspend", False))),
-        Column("Active", lambda obj, now: len(read(obj, "status.active", ())), type="integer"),
-        Column(
-            "Last Schedule",
-            lambda obj, now: moments.age(read(obj, "status.lastScheduleTime"), now) if read(obj, "status.lastScheduleTime") else "<none>",
-        ),
-        AGE,
-    ),
-    has_generation=True,
-    defaults=_default_cron_job,
 )

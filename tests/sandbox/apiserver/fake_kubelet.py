@@ -90,6 +90,8 @@ class FakeKubelet:
             if metadata.get("deletionTimestamp"):
                 if not self.lets_go:
                     return
+                if metadata.get("finalizers") and pod["status"]["phase"] == "Running":
+                    await self.client.patch("pods", metadata["name"], ended(pod, 143), subresource="status", style="strategic", **place)
                 await self.client.delete("pods", metadata["name"], uid=metadata["uid"], grace=0, **place)
             elif pod["status"]["phase"] == "Pending":
                 ready = not metadata["name"].startswith(self.hold) if self.hold else True
@@ -98,6 +100,18 @@ class FakeKubelet:
         except ApiError as error:
             if error.code not in (404, 409):
                 raise
+
+
+def ended(pod: Object, code: int) -> Object:
+    """What to tell of a pod that has ended, with this exit code of each container."""
+    at = moments.stamp(SYSTEM.wall_ns())
+    end = {"exitCode": code, "reason": "Error" if code else "Completed", "startedAt": at, "finishedAt": at}
+    containers = [
+        {"name": one["name"], "image": one["image"], "imageID": "", "ready": False, "restartCount": 0, "state": {"terminated": end}}
+        for one in pod["spec"]["containers"]
+    ]
+    unready = [{"type": kind, "status": "False", "lastTransitionTime": at} for kind in ("Ready", "ContainersReady")]
+    return {"status": {"phase": "Failed" if code else "Succeeded", "conditions": unready, "containerStatuses": containers}}
 
 
 def lease(name: str) -> Object:

@@ -29,6 +29,7 @@ CONTROLLERS: Final = (
     "statefulset-controller",
     "daemonset-controller",
     "job-controller",
+    "ttl-after-finished-controller",
     "cronjob-controller",
     "endpoints-controller",
     "endpointslice-controller",
