@@ -30,6 +30,8 @@ class Kubelet:
         self._pods = self._informer()
         self._workers: dict[str, PodWorker] = {}
         self._slots: dict[str, int] = {}
+        self._ended: set[str] = set()
+        """Uids of pods that are over here, and that somebody's finalizers still hold in the API."""
         self._next_slot = 0
         self._tasks: list[asyncio.Task[None]] = []
         self.line = site.client
@@ -62,6 +64,7 @@ class Kubelet:
         """After :meth:`power_off`: the node reports again, and what the API still has for it is started again."""
         self._workers.clear()
         self._slots.clear()
+        self._ended.clear()
         self._pods = self._informer()
         self._heartbeat.rebooted()
         self.line.mend()
@@ -109,6 +112,8 @@ class Kubelet:
         worker = self._workers.get(pod["metadata"]["uid"])
         if worker is not None:
             worker.update(pod)
+        elif pod["metadata"]["uid"] in self._ended:
+            return
         elif pod.get("status", {}).get("phase") not in TERMINAL or pod["metadata"].get("deletionTimestamp"):
             self._take(pod)
 
@@ -128,13 +133,17 @@ class Kubelet:
         worker.update(pod)  # it may have been deleted before we saw it
 
     def _vanished(self, uid: str) -> None:
+        self._ended.discard(uid)
         worker = self._workers.get(uid)
         if worker is not None:
             worker.vanish()
 
     def _gone(self, uid: str) -> None:
-        self._workers.pop(uid, None)
+        worker = self._workers.pop(uid, None)
         self._slots.pop(uid, None)
+        known = self._pods.get(worker.namespace, worker.name) if worker is not None else None
+        if known is not None and known["metadata"]["uid"] == uid:
+            self._ended.add(uid)
 
     def _slot(self, uid: str) -> int:
         """The next free address, in a circle: a new pod does not answer where clients may still look for the last one."""
