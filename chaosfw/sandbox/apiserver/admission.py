@@ -16,7 +16,8 @@ from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.kinds import pods
 from chaosfw.sandbox.kinds.cluster import NAMESPACE
 from chaosfw.sandbox.kinds.network import SERVICE
-from chaosfw.sandbox.kinds.row import Kind, invalid, items, read
+from chaosfw.sandbox.kinds.row import Cause, Kind, invalid, items, read
+from chaosfw.sandbox.kinds.workloads import TEMPLATE_GENERATION
 from chaosfw.sandbox.objects.names import random_suffix
 
 ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -121,10 +122,11 @@ class Admission:
             return
         if not spec.get("clusterIP"):
             spec["clusterIP"] = self._free_address()
+            _name_address(service)
         elif spec["clusterIP"] != "None":
             self._check_address(service)
         spec["clusterIPs"] = [spec["clusterIP"]]
-        self._node_ports(spec)
+        self._node_ports(spec, shared=True)
 
     def _changed_service(self, new: Object, old: Object) -> None:
         spec, before = new["spec"], old["spec"]
@@ -167,14 +169,27 @@ class Admission:
             detail = f"failed to allocate IP {wanted}: {outside}"
             raise errors.invalid(SERVICE, name, [invalid("spec.clusterIPs", [wanted], detail)])
 
-    def _node_ports(self, spec: Object) -> None:
+    def _node_ports(self, spec: Object, *, shared: bool = False) -> None:
+        """``shared``: ports of one number, which are of several protocols, get the same."""
         if spec["type"] not in ("NodePort", "LoadBalancer"):
             return
         taken = self._taken(lambda service: (port.get("nodePort") for port in items(service, "spec.ports")))
         free = (number for number in NODE_PORTS if number not in taken)
-        for port in spec.get("ports") or ():
+        ports = spec.get("ports") or ()
+        known = {port.get("port"): port["nodePort"] for port in reversed(ports) if port.get("nodePort")} if shared else {}
+        for port in ports:
             if not port.get("nodePort"):
-                port["nodePort"] = next(free)
+                port["nodePort"] = known.get(port.get("port")) or next(free)
+            if shared:
+                known.setdefault(port.get("port"), port["nodePort"])
+
+
+def _name_address(service: Object) -> None:
+    """An address belongs to a name: of a service without one Kubernetes says no more than this."""
+    if not service["metadata"].get("name"):
+        address = service["spec"]["clusterIP"]
+        words = f'failed to allocate IP: IPAddress.networking.k8s.io "{address}" is invalid: spec.parentRef.name: Required value'
+        raise errors.invalid(SERVICE, "", [Cause("FieldValueInvalid", "spec.clusterIPs", f'Invalid value: [""]: {words}')])
 
 
 def _tolerates(toleration: Object, key: str) -> bool:
@@ -215,17 +230,14 @@ def topology(store: Store, node: str) -> dict[str, str]:
     return {key: labels[key] for key in _PLACES if key in labels}
 
 
-_TEMPLATE = "deprecated.daemonset.template.generation"
-
-
 def _number_template(daemons: Object) -> None:
     notes = daemons["metadata"].get("annotations") or {}
-    daemons["metadata"]["annotations"] = {**notes, _TEMPLATE: "1"}
+    daemons["metadata"]["annotations"] = {**notes, TEMPLATE_GENERATION: "1"}
 
 
 def _renumber_template(new: Object, old: Object) -> None:
     """Counted up with each new template; what a client says of it is nothing."""
-    number = int((old["metadata"].get("annotations") or {}).get(_TEMPLATE, "0"))
+    number = int((old["metadata"].get("annotations") or {}).get(TEMPLATE_GENERATION, "0"))
     changed = read(new, "spec.template") != read(old, "spec.template")
     notes = new["metadata"].get("annotations") or {}
-    new["metadata"]["annotations"] = {**notes, _TEMPLATE: str(number + changed)}
+    new["metadata"]["annotations"] = {**notes, TEMPLATE_GENERATION: str(number + changed)}

@@ -74,7 +74,8 @@ def version_needed(row: Kind, name: str) -> ApiError:
 
 
 def invalid(row: Kind, name: str, causes: Sequence[Cause], *, of_kind: bool = True) -> ApiError:
-    """``of_kind`` False: as the server words it for reviews, without the kind."""
+    """What is wrong twice is told once. ``of_kind`` False: as the server words it for reviews, without the kind."""
+    causes = list(dict.fromkeys(causes))
     told = [f"{cause.field}: {cause.message}" for cause in causes]
     listed = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
     details: Object = {

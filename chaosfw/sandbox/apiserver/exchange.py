@@ -132,7 +132,12 @@ class Exchange:
 
     async def _delete(self) -> web.StreamResponse:
         options = self._delete_options(await self._body(optional=True))
-        return _warned(self._remove(options), (self._row.orphans,) if self._row.orphans and not options.propagation else ())
+        warnings = (self._row.orphans,) if self._row.orphans and not options.propagation else ()
+        try:
+            return _warned(self._remove(options), warnings)
+        except ApiError as refusal:
+            refusal.warnings = (*refusal.warnings, *warnings)
+            raise
 
     def _remove(self, options: DeleteOptions) -> web.Response:
         if not self._target.name:

@@ -60,5 +60,6 @@ def scope(row: Kind, *, namespace: str = "", labels: str = "", fields: str = "")
         if clause.field not in row.fields and clause.field not in _ALWAYS:
             always = ", ".join(f'"{name}"' for name in _ALWAYS)
             generic = f'"{clause.field}" is not a known field selector: only {always}'
-            raise errors.bad_request(f"field label not supported: {clause.field}" if row.fields else generic)
+            own = row.no_such_field or ("field label not supported: {}" if row.fields else "")
+            raise errors.bad_request(own.format(clause.field) if own else generic)
     return parsed

@@ -15,8 +15,8 @@ from chaosfw.sandbox.apiserver import errors, ownership
 from chaosfw.sandbox.apiserver.admission import Admission
 from chaosfw.sandbox.apiserver.ownership import Write
 from chaosfw.sandbox.client.verbs import ApiError, Object
-from chaosfw.sandbox.kinds.row import Cause, Kind, forbidden, invalid, read, required
-from chaosfw.sandbox.objects import moments, selectors
+from chaosfw.sandbox.kinds.row import Cause, Kind, check_labels, forbidden, invalid, read, required
+from chaosfw.sandbox.objects import moments
 from chaosfw.sandbox.objects.names import DNS_LABEL, DNS_LABEL_RULE, random_suffix
 from chaosfw.sandbox.schema import types
 from chaosfw.timing import SYSTEM
@@ -231,6 +231,7 @@ def _check_immutable(row: Kind, obj: Object, old: Object) -> list[Cause]:
     for path in row.immutable:
         before, after = read(old, path), read(obj, path)
         if before not in (None, "") and before != after:
+            after = "" if after is None and isinstance(before, str) else after
             causes.append(Cause("FieldValueInvalid", path, f"Invalid value: {_as_go(after)}: field is immutable"))
     return causes
 
@@ -263,10 +264,4 @@ def _check_metadata(row: Kind, metadata: Object) -> list[Cause]:
 
 
 def _check_labels(metadata: Object) -> list[Cause]:
-    causes: list[Cause] = []
-    for key, value in (metadata.get("labels") or {}).items():
-        if not selectors.is_label_key(key):
-            causes.append(invalid("metadata.labels", key, selectors.KEY_RULE))
-        if not selectors.is_label_value(value):
-            causes.append(invalid("metadata.labels", value, selectors.VALUE_RULE))
-    return causes
+    return check_labels(metadata.get("labels") or {}, "metadata.labels")

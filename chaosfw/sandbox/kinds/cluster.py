@@ -9,7 +9,7 @@ import json
 import re
 
 from chaosfw.sandbox.client.verbs import Object
-from chaosfw.sandbox.kinds.row import AGE, NAME, Cause, Column, Kind, Subresource, invalid, items, read, required, text
+from chaosfw.sandbox.kinds.row import AGE, NAME, Cause, Column, Kind, Subresource, invalid, items, read, required, text, unsupported
 
 _ROLE = "node-role.kubernetes.io/"
 
@@ -21,6 +21,7 @@ _KEY_RULE = (
 _NEEDED = {"kubernetes.io/tls": ("tls.crt", "tls.key")}
 """What a secret of a type has to have."""
 _PERCENT = re.compile(r"^[0-9]+%$")
+_STATUSES = ("False", "True", "Unknown")
 _PERCENT_RULE = (
     "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is "
     "'[0-9]+%')"
@@ -117,12 +118,25 @@ def _data(obj: Object, now: float) -> int:
 
 
 def _check_budget(new: Object, old: Object | None) -> list[Cause]:
-    spec = new.get("spec") or {}
+    spec, causes = new["spec"], []
     if "minAvailable" in spec and "maxUnavailable" in spec:
         told = {"MinAvailable": spec["minAvailable"], "Selector": spec.get("selector"), "MaxUnavailable": spec["maxUnavailable"]}
         shown = json.dumps({**told, "UnhealthyPodEvictionPolicy": spec.get("unhealthyPodEvictionPolicy")}, separators=(",", ":"))
-        return [Cause("FieldValueInvalid", "spec", f"Invalid value: {shown}: minAvailable and maxUnavailable cannot be both set")]
-    return [cause for name in ("minAvailable", "maxUnavailable") if name in spec for cause in _check_bound(name, spec[name])]
+        causes.append(Cause("FieldValueInvalid", "spec", f"Invalid value: {shown}: minAvailable and maxUnavailable cannot be both set"))
+    return causes + [cause for name in ("minAvailable", "maxUnavailable") if name in spec for cause in _check_bound(name, spec[name])]
+
+
+def _check_budget_status(new: Object, old: Object) -> list[Cause]:
+    causes: list[Cause] = []
+    for index, condition in enumerate(items(new, "status.conditions")):
+        here = f"status.conditions[{index}]"
+        causes += [required(f"{here}.{name}") for name in ("lastTransitionTime", "reason", "status") if not condition.get(name)]
+        causes += [] if condition.get("type") else [required(f"{here}.type", "is required")]
+        if condition.get("status") and condition["status"] not in _STATUSES:
+            causes.append(unsupported(f"{here}.status", condition["status"], _STATUSES))
+    counts = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
+    negative = [(name, new["status"][name]) for name in counts if new["status"].get(name, 0) < 0]
+    return causes + [invalid(f"status.{name}", value, "must be greater than or equal to 0") for name, value in negative]
 
 
 def _check_bound(name: str, value: object) -> list[Cause]:
@@ -229,6 +243,8 @@ BUDGET = Kind(
     has_generation=True,
     checks_metadata=False,
     needs_version=True,
+    defaults=lambda obj: obj.setdefault("spec", {}) and None,
     validate=_check_budget,
+    validate_status=_check_budget_status,
     born=_born_budget,
 )

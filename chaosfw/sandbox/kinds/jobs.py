@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from chaosfw.sandbox.client.verbs import Object
-from chaosfw.sandbox.kinds.pods import check_pod_spec, containers, default_template
+from chaosfw.sandbox.kinds.pods import check_template, containers, default_template
 from chaosfw.sandbox.kinds.row import AGE, NAME, Cause, Column, Kind, duplicate, invalid, items, read, required, text, unsupported
 from chaosfw.sandbox.kinds.workloads import CONTAINERS, IMAGES, SELECTOR, names_pods
 from chaosfw.sandbox.objects import moments, selectors
+from chaosfw.sandbox.objects.names import DNS_LABEL
 
 UID_LABELS: Final = ("controller-uid", "batch.kubernetes.io/controller-uid")
 NAME_LABELS: Final = ("job-name", "batch.kubernetes.io/job-name")
@@ -30,7 +31,11 @@ _NUMBERS = (
 _MODES = ("NonIndexed", "Indexed")
 _REPLACEMENTS = ("Failed", "TerminatingOrFailed")
 _ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
+_SUCCESS = ("SucceededIndexes", "SucceededCount")
 _NO_LIMIT = 2**31 - 1
+_CONCURRENCY = ("Allow", "Forbid", "Replace")
+_LONGEST_CRON = 52
+"""Characters: eleven more make the name of a job."""
 _MOST_PARALLEL = 100_000
 _ENDINGS = ("Complete", "Failed", "FailureTarget", "SuccessCriteriaMet")
 
@@ -51,7 +56,14 @@ def _default_job(obj: Object) -> None:
     template = spec.setdefault("template", {})
     default_template(template)
     if template["metadata"].get("labels") and not obj["metadata"].get("labels"):
-        obj["metadata"]["labels"] = dict(template["metadata"]["labels"])
+        obj["metadata"]["labels"] = template["metadata"]["labels"]  # one map of both: the job gets what its template gets
+    for condition in items(obj, "status.conditions"):
+        condition.setdefault("lastProbeTime", None)
+        condition.setdefault("lastTransitionTime", None)
+    _default_patterns(spec)
+
+
+def _default_patterns(spec: Object) -> None:
     for rule in items(spec, "podFailurePolicy.rules"):
         for pattern in rule.get("onPodConditions") or ():
             pattern.setdefault("status", "True")
@@ -63,9 +75,9 @@ def _born_job(job: Object) -> None:
     spec, metadata = job["spec"], job["metadata"]
     if spec["manualSelector"]:
         return
-    template = spec["template"]["metadata"]
-    given = {**dict.fromkeys(NAME_LABELS, metadata["name"]), **dict.fromkeys(UID_LABELS, metadata["uid"])}
-    template["labels"] = {**given, **(template.get("labels") or {})}
+    labels = spec["template"]["metadata"].setdefault("labels", {})
+    given = {**dict.fromkeys(NAME_LABELS, metadata.get("name", "")), **dict.fromkeys(UID_LABELS, metadata["uid"])}
+    labels.update({key: value for key, value in given.items() if key not in labels})
     selector = spec.setdefault("selector", {})
     selector["matchLabels"] = {UID_LABELS[1]: metadata["uid"], **(selector.get("matchLabels") or {})}
 
@@ -79,6 +91,7 @@ def _default_cron_job(obj: Object) -> None:
     job = spec.setdefault("jobTemplate", {})
     job.setdefault("metadata", {})
     default_template(job.setdefault("spec", {}).setdefault("template", {}))
+    _default_patterns(job["spec"])
 
 
 # --- checks
@@ -94,25 +107,30 @@ def _check_job(new: Object, old: Object | None) -> list[Cause]:
     if selector is None:
         causes.append(required("spec.selector"))
     if parsed is None or not parsed.matches(labels):
-        words = f"Invalid value: {_json(labels)}: `selector` does not match template `labels`"
+        words = f"Invalid value: {_json(labels or None)}: `selector` does not match template `labels`"
         causes.append(Cause("FieldValueInvalid", "spec.template.metadata.labels", words))
-    return causes + (_check_change(new, old) if old is not None else [])
+    return [*causes, *(_check_change(new, old) if old is not None else ()), *_check_host_names(new)]
+
+
+def _check_host_names(job: Object) -> list[Cause]:
+    """Pods of an indexed job are named after it and their index."""
+    name, completions = job["metadata"].get("name", ""), job["spec"].get("completions") or 0
+    longest = f"{name}-{completions - 1}"
+    if job["spec"].get("completionMode") != "Indexed" or completions <= 0 or (len(longest) < 64 and DNS_LABEL.match(longest)):
+        return []
+    return [invalid("metadata.name", name, f"will not able to create pod with invalid DNS label: {longest}")]
 
 
 def _check_generated(job: Object) -> list[Cause]:
     spec, metadata = job["spec"], job["metadata"]
     if spec["manualSelector"] or "selector" not in spec:
         return []
-    wanted = {
-        UID_LABELS[0]: metadata["uid"],
-        NAME_LABELS[0]: metadata["name"],
-        UID_LABELS[1]: metadata["uid"],
-        NAME_LABELS[1]: metadata["name"],
-    }
+    name = metadata.get("name", "")
+    wanted = {UID_LABELS[0]: metadata["uid"], NAME_LABELS[0]: name, UID_LABELS[1]: metadata["uid"], NAME_LABELS[1]: name}
     labels = read(spec, "template.metadata.labels", {})
     path = "spec.template.metadata.labels"
     causes = [
-        Cause("FieldValueInvalid", path, f"Invalid value: {_json(labels)}: must be '{value}'")
+        Cause("FieldValueInvalid", f"{path}[{key}]", f"Invalid value: {_json(labels)}: must be '{value}'")
         for key, value in wanted.items()
         if labels.get(key) != value
     ]
@@ -130,7 +148,8 @@ def check_job_spec(spec: Object, path: str) -> list[Cause]:
     causes += _check_mode(spec, path)
     causes += _check_failure_policy(spec, f"{path}.podFailurePolicy")
     if "successPolicy" in spec and spec.get("completionMode") != "Indexed":
-        shown = _json(spec["successPolicy"])
+        rules = [{name: one.get(name[0].lower() + name[1:]) for name in _SUCCESS} for one in spec["successPolicy"].get("rules") or ()]
+        shown = json.dumps({"Rules": rules or None}, separators=(",", ":"))
         causes.append(Cause("FieldValueInvalid", f"{path}.successPolicy", f"Invalid value: {shown}: requires indexed completion mode"))
     elif "successPolicy" in spec and not spec["successPolicy"].get("rules"):
         words = "at least one rules must be specified when the successPolicy is specified"
@@ -139,9 +158,11 @@ def check_job_spec(spec: Object, path: str) -> list[Cause]:
     if spec.get("podReplacementPolicy", allowed[0]) not in allowed:
         causes.append(unsupported(f"{path}.podReplacementPolicy", spec["podReplacementPolicy"], allowed))
     pod = read(spec, "template.spec", {})
-    causes += check_pod_spec(pod, f"{path}.template.spec")
+    causes += check_template(spec.get("template") or {}, f"{path}.template")
     if pod.get("restartPolicy") == "Always":
         causes.append(required(f"{path}.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"'))
+    elif pod.get("restartPolicy") not in ("OnFailure", "Never"):
+        causes.append(unsupported(f"{path}.template.spec.restartPolicy", pod.get("restartPolicy"), ("OnFailure", "Never")))
     elif "podFailurePolicy" in spec and pod.get("restartPolicy") != "Never":
         words = 'only "Never" is supported when podFailurePolicy is specified'
         causes.append(invalid(f"{path}.template.spec.restartPolicy", pod.get("restartPolicy"), words))
@@ -195,7 +216,7 @@ def _check_exit_codes(wanted: Object, path: str, names: set[Any]) -> list[Cause]
         causes.append(invalid(f"{path}.containerName", wanted["containerName"], words))
     values = wanted.get("values") or []
     if not values:
-        causes.append(Cause("FieldValueInvalid", f"{path}.values", "Invalid value: null: at least one value is required"))
+        causes.append(Cause("FieldValueInvalid", f"{path}.values", "Invalid value: []: at least one value is required"))
     for number, code in enumerate(values):
         if wanted.get("operator") == "In" and code == 0:
             causes.append(invalid(f"{path}.values[{number}]", code, "must not be 0 for the In operator"))
@@ -258,6 +279,24 @@ def _json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
+def _check_cron_job(new: Object, old: Object | None) -> list[Cause]:
+    spec, name = new["spec"], new["metadata"].get("name", "")
+    job, causes = spec["jobTemplate"]["spec"], []
+    if spec["concurrencyPolicy"] not in _CONCURRENCY:
+        causes.append(unsupported("spec.concurrencyPolicy", spec["concurrencyPolicy"], _CONCURRENCY))
+    causes += check_job_spec(job, "spec.jobTemplate.spec")
+    if "selector" in job:
+        words = f"Invalid value: {_json(job['selector'])}: `selector` will be auto-generated"
+        causes.append(Cause("FieldValueInvalid", "spec.jobTemplate.spec.selector", words))
+    if job.get("manualSelector"):
+        causes.append(unsupported("spec.jobTemplate.spec.manualSelector", True, ("nil", "false")))
+    limits = ("startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit")
+    causes += [invalid(f"spec.{one}", spec[one], "must be greater than or equal to 0") for one in limits if (spec.get(one) or 0) < 0]
+    if old is None and len(name) > _LONGEST_CRON:
+        causes.append(invalid("metadata.name", name, f"must be no more than {_LONGEST_CRON} characters"))
+    return causes if spec.get("schedule") else [*causes, required("spec.schedule")]
+
+
 # --- status
 
 
@@ -301,7 +340,7 @@ def _state(obj: Object, now: float) -> str:
 
 
 def _completions(obj: Object, now: float) -> str:
-    done, spec = read(obj, "status.succeeded", 0), obj["spec"]
+    done, spec = read(obj, "status.succeeded", 0), obj.get("spec") or {}
     if spec.get("completions") is not None:
         return f"{done}/{spec['completions']}"
     return f"{done}/1 of {spec['parallelism']}" if spec.get("parallelism", 0) > 1 else f"{done}/1"
@@ -340,6 +379,7 @@ JOB = Kind(
         SELECTOR,
     ),
     fields={"status.successful": "status.succeeded"},
+    no_such_field='field label "{}" not supported for Job',
     has_generation=True,
     warns=names_pods,
     defaults=_default_job,
@@ -371,14 +411,6 @@ CRON_JOB = Kind(
     has_generation=True,
     defaults=_default_cron_job,
     born=lambda obj: obj.update(status={}),
-    validate=lambda new, old: _check_cron_job(new),
+    warns=names_pods,
+    validate=_check_cron_job,
 )
-
-
-def _check_cron_job(new: Object) -> list[Cause]:
-    spec = new["spec"]
-    causes = [] if spec.get("schedule") else [required("spec.schedule")]
-    policies = ("Allow", "Forbid", "Replace")
-    if spec["concurrencyPolicy"] not in policies:
-        causes.append(unsupported("spec.concurrencyPolicy", spec["concurrencyPolicy"], policies))
-    return [*causes, *check_job_spec(spec["jobTemplate"]["spec"], "spec.jobTemplate.spec")]

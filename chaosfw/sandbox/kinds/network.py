@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 
 from chaosfw.sandbox.client.verbs import Object
-from chaosfw.sandbox.kinds.row import AGE, NAME, Cause, Column, Kind, invalid, items, read, required, text, unsupported
+from chaosfw.sandbox.kinds.row import AGE, NAME, Cause, Column, Kind, duplicate, invalid, items, read, required, text, unsupported
 from chaosfw.sandbox.objects import selectors
 
 _SHOWN = 3
@@ -87,7 +87,12 @@ def _check_families(spec: Object) -> list[Cause]:
 
 
 def _check_twice(ports: list[Object]) -> list[Cause]:
-    causes, seen = [], set()
+    causes, seen, open_at = [], set(), set()
+    for index, port in enumerate(ports):
+        if port.get("nodePort") and (one := (port["protocol"], port["nodePort"])) in open_at:
+            causes.append(duplicate(f"spec.ports[{index}].nodePort", port["nodePort"]))
+        elif port.get("nodePort"):
+            open_at.add(one)
     for index, port in enumerate(ports):
         if (key := (port["protocol"], port.get("port"))) in seen:
             told = {"Name": "", "Protocol": key[0], "AppProtocol": None, "Port": key[1], "TargetPort": 0, "NodePort": 0}

@@ -14,6 +14,7 @@ from chaosfw.sandbox.kinds.row import (
     Column,
     Kind,
     Subresource,
+    check_labels,
     duplicate,
     forbidden,
     invalid,
@@ -174,6 +175,12 @@ def _warnings(pod: Object) -> list[str]:
 
 
 # --- checks -----------------------------------------------------------------------------------------------------------
+
+
+def check_template(template: Object, path: str, *, always_restart: bool = False) -> list[Cause]:
+    """Labels first; the field of them is named as Kubernetes names it, which is not where they stand."""
+    labels = check_labels((template.get("metadata") or {}).get("labels") or {}, f"{path}.labels")
+    return [*labels, *check_pod_spec(template.get("spec") or {}, f"{path}.spec", always_restart=always_restart)]
 
 
 def check_pod_spec(spec: Object, path: str, *, always_restart: bool = False) -> list[Cause]:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from chaosfw.sandbox.client.verbs import Object
-from chaosfw.sandbox.objects import moments
+from chaosfw.sandbox.objects import moments, selectors
 from chaosfw.sandbox.schema import types
 
 READ = ("get", "list", "watch")
@@ -45,6 +45,15 @@ def forbidden(path: str, detail: str) -> Cause:
 
 def duplicate(path: str, value: Any) -> Cause:
     return Cause("FieldValueDuplicate", path, f"Duplicate value: {_go(value)}")
+
+
+def check_labels(labels: Mapping[str, str], path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    for key, value in labels.items():
+        if not selectors.is_label_key(key):
+            causes.append(invalid(path, key, selectors.KEY_RULE))
+        causes += [invalid(path, value, fault) for fault in selectors.value_faults(value)]
+    return causes
 
 
 def _go(value: Any) -> str:
@@ -125,6 +134,8 @@ class Kind:
     verbs: tuple[str, ...] = ALL_VERBS
     columns: tuple[Column, ...] = (NAME, AGE)
     fields: Mapping[str, str] = field(default_factory=dict)
+    no_such_field: str = ""
+    """In which words a field selector is refused, with the field at the braces; empty: the usual ones."""
     has_status: bool = True
     keeps_status_on_create: bool = False
     has_generation: bool = False

@@ -8,12 +8,14 @@ import json
 from typing import Any
 
 from chaosfw.sandbox.client.verbs import Object
-from chaosfw.sandbox.kinds.pods import check_pod_spec, default_template, strange_name
+from chaosfw.sandbox.kinds.pods import check_template, default_template, strange_name
 from chaosfw.sandbox.kinds.row import AGE, NAME, SCALE, Cause, Column, Kind, invalid, items, read, required
 from chaosfw.sandbox.objects import selectors
 
 SPEC_TEMPLATE = "spec.template"
 _STRATEGIES = ("Recreate", "RollingUpdate")
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+_UPDATES = ("RollingUpdate", "OnDelete")
 _SURPRISING = (
     "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: "
 )
@@ -53,10 +55,10 @@ IMAGES = Column("Images", _images(SPEC_TEMPLATE), wide=True)
 SELECTOR = Column("Selector", _selector, wide=True)
 
 
-def _check_selector_and_template(new: Object, old: Object | None) -> list[Cause]:
+def _check_selector_and_template(new: Object, old: Object | None, *, of: str = "deployment") -> list[Cause]:
     spec = new["spec"]
-    causes = check_pod_spec(read(spec, "template.spec", {}), "spec.template.spec", always_restart=True)
-    return [*_check_numbers(spec, ("replicas",)), *_check_labels(spec, causes)]
+    causes = check_template(read(spec, "template", {}), "spec.template", always_restart=True)
+    return [*_check_numbers(spec, ("replicas",)), *_check_selector(spec, causes, of=of)]
 
 
 def _check_numbers(spec: Object, names: tuple[str, ...]) -> list[Cause]:
@@ -64,10 +66,10 @@ def _check_numbers(spec: Object, names: tuple[str, ...]) -> list[Cause]:
     return [invalid(f"spec.{name}", value, "must be greater than or equal to 0") for name, value in found if value < 0]
 
 
-def _check_labels(spec: Object, causes: list[Cause]) -> list[Cause]:
+def _check_selector(spec: Object, causes: list[Cause], *, of: str) -> list[Cause]:
     selector = spec.get("selector")
     if not selector or not (selector.get("matchLabels") or selector.get("matchExpressions")):
-        empty = Cause("FieldValueInvalid", "spec.selector", "Invalid value: {}: empty selector is invalid for deployment")
+        empty = Cause("FieldValueInvalid", "spec.selector", f"Invalid value: {{}}: empty selector is invalid for {of}")
         if selector is not None:
             return [empty, *causes]
         shown = _map(labels) if (labels := read(spec, "template.metadata.labels")) else "null"
@@ -77,6 +79,63 @@ def _check_labels(spec: Object, causes: list[Cause]) -> list[Cause]:
     if parsed and not parsed.matches(labels or {}):
         causes.insert(0, _mismatch("null" if labels is None else _map(labels)))
     return causes
+
+
+def _check_stateful_set(new: Object, old: Object | None) -> list[Cause]:
+    spec = new["spec"]
+    causes = []
+    if (policy := spec["podManagementPolicy"]) not in ("OrderedReady", "Parallel"):
+        causes.append(invalid("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'"))
+    if odd := _odd_update(spec, rolling=("Partition", "MaxUnavailable")):
+        words = f"Invalid value: {odd}: must be 'RollingUpdate' or 'OnDelete'"
+        causes.append(Cause("FieldValueInvalid", "spec.updateStrategy", words))
+    rolling = read(spec, "updateStrategy.rollingUpdate")
+    if rolling is not None and spec["updateStrategy"]["type"] == "OnDelete":
+        shown = json.dumps(
+            {"Partition": rolling.get("partition", 0), "MaxUnavailable": rolling.get("maxUnavailable")}, separators=(",", ":")
+        )
+        words = f"Invalid value: {shown}: only allowed for updateStrategy 'RollingUpdate'"
+        causes.append(Cause("FieldValueInvalid", "spec.updateStrategy.rollingUpdate", words))
+    partition = read(spec, "updateStrategy.rollingUpdate.partition", 0)
+    if partition < 0:
+        causes.append(invalid("spec.updateStrategy.rollingUpdate.partition", partition, "must be greater than or equal to 0"))
+    causes += _check_numbers(spec, ("replicas", "minReadySeconds"))
+    if read(spec, "ordinals.start", 0) < 0:
+        causes.append(invalid("spec.ordinals.start", spec["ordinals"]["start"], "must be greater than or equal to 0"))
+    template = check_template(read(spec, "template", {}), "spec.template", always_restart=True)
+    return [*causes, *_check_selector(spec, template, of="statefulset")]
+
+
+def _check_daemon_set(new: Object, old: Object | None) -> list[Cause]:
+    spec = new["spec"]
+    causes = []
+    if old is not None and spec.get("selector") != old["spec"].get("selector"):
+        shown = json.dumps(spec.get("selector"), separators=(",", ":"))
+        causes.append(Cause("FieldValueInvalid", "spec.selector", f"Invalid value: {shown}: field is immutable"))
+    causes += [one for one in _check_selector_and_template(new, old, of="daemonset") if one != required("spec.selector")]
+    causes += _check_numbers(spec, ("minReadySeconds",))
+    rolling = read(spec, "updateStrategy.rollingUpdate")
+    if odd := _odd_update(spec, rolling=("MaxUnavailable", "MaxSurge")):
+        listed = ", ".join(f'"{choice}"' for choice in _UPDATES)
+        causes.append(Cause("FieldValueNotSupported", "spec.updateStrategy", f"Unsupported value: {odd}: supported values: {listed}"))
+    elif rolling:
+        surge, unavailable = (not _is_zero(rolling.get(name, 0)) for name in ("maxSurge", "maxUnavailable"))
+        if surge and unavailable:
+            words = "may not be set when maxUnavailable is non-zero"
+            causes.append(invalid("spec.updateStrategy.rollingUpdate.maxSurge", rolling["maxSurge"], words))
+        elif not surge and not unavailable:
+            causes.append(required("spec.updateStrategy.rollingUpdate.maxUnavailable", "cannot be 0 when maxSurge is 0"))
+    return causes + _check_numbers(spec, ("revisionHistoryLimit",))
+
+
+def _odd_update(spec: Object, *, rolling: tuple[str, ...]) -> str:
+    """An update strategy that nobody knows, as Kubernetes prints it."""
+    strategy = spec["updateStrategy"]
+    if strategy.get("type") in _UPDATES:
+        return ""
+    told = strategy.get("rollingUpdate")
+    shown = {name: told.get(name[0].lower() + name[1:]) for name in rolling} if told is not None else None
+    return json.dumps({"Type": strategy.get("type"), "RollingUpdate": shown}, separators=(",", ":"))
 
 
 def _mismatch(labels: str) -> Cause:
@@ -142,20 +201,33 @@ def _born_replica_set(obj: Object) -> None:
     obj["status"] = {"replicas": 0}
 
 
+def _born_stateful_set(obj: Object) -> None:
+    obj["status"] = {"replicas": 0, "availableReplicas": 0}
+
+
 def _default_stateful_set(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     spec.setdefault("replicas", 1)
     spec.setdefault("podManagementPolicy", "OrderedReady")
     spec.setdefault("revisionHistoryLimit", 10)
     spec.setdefault("persistentVolumeClaimRetentionPolicy", {"whenDeleted": "Retain", "whenScaled": "Retain"})
+    for claim in spec.get("volumeClaimTemplates") or ():
+        claim.setdefault("apiVersion", "v1")
+        claim.setdefault("kind", "PersistentVolumeClaim")
+        claim.setdefault("spec", {}).setdefault("volumeMode", "Filesystem")
+        claim.setdefault("status", {}).setdefault("phase", "Pending")
     strategy = spec.setdefault("updateStrategy", {})
     if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
-        strategy.setdefault("rollingUpdate", {}).setdefault("partition", 0)
+        rolling = strategy.setdefault("rollingUpdate", {})
+        rolling.setdefault("partition", 0)
+        rolling.setdefault("maxUnavailable", 1)
     default_template(spec.setdefault("template", {}))
 
 
 def _default_daemon_set(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
+    notes = obj["metadata"].get("annotations") or {}
+    obj["metadata"]["annotations"] = {TEMPLATE_GENERATION: "0", **notes}  # whoever writes it owns it, and the server counts
     spec.setdefault("revisionHistoryLimit", 10)
     strategy = spec.setdefault("updateStrategy", {})
     if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
@@ -232,13 +304,15 @@ STATEFUL_SET = Kind(
     short=("sts",),
     categories=("all",),
     columns=(NAME, Column("Ready", _ratio("status.readyReplicas", "spec.replicas")), AGE, CONTAINERS, IMAGES),
+    name_is_label=True,
+    name_limit=63,
     has_generation=True,
     warns=names_pods,
     subresources=(SCALE,),
     defaults=_default_stateful_set,
-    born=_born_replica_set,
-    validate=_check_selector_and_template,
-    immutable=("spec.selector", "spec.serviceName", "spec.podManagementPolicy"),
+    born=_born_stateful_set,
+    validate=_check_stateful_set,
+    immutable=("spec.selector", "spec.volumeClaimTemplates", "spec.serviceName", "spec.podManagementPolicy"),
 )
 
 DAEMON_SET = Kind(
@@ -263,6 +337,5 @@ DAEMON_SET = Kind(
     has_generation=True,
     defaults=_default_daemon_set,
     born=_born_daemon_set,
-    validate=_check_selector_and_template,
-    immutable=("spec.selector",),
+    validate=_check_daemon_set,
 )

@@ -142,6 +142,12 @@ def is_label_value(value: str) -> bool:
     return len(value) <= 63 and _LABEL_VALUE.match(value) is not None
 
 
+def value_faults(value: str) -> list[str]:
+    """What is wrong with it as the value of a label, in Kubernetes' words."""
+    long = ["must be no more than 63 bytes"] if len(value) > 63 else []
+    return long + ([] if _LABEL_VALUE.match(value) else [VALUE_RULE])
+
+
 def is_label_key(key: str) -> bool:
     prefix, slash, name = key.rpartition("/")
     if slash and (len(prefix) > 253 or not _DNS_SUBDOMAIN.match(prefix)):

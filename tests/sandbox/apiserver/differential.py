@@ -217,6 +217,10 @@ GROUPS: Final = {
     "serviceaccounts": "/api/v1",
     "deployments": "/apis/apps/v1",
     "replicasets": "/apis/apps/v1",
+    "statefulsets": "/apis/apps/v1",
+    "daemonsets": "/apis/apps/v1",
+    "jobs": "/apis/batch/v1",
+    "cronjobs": "/apis/batch/v1",
     "poddisruptionbudgets": "/apis/policy/v1",
     "leases": "/apis/coordination.k8s.io/v1",
 }
@@ -228,10 +232,16 @@ KINDS: Final = {
     "serviceaccounts": "ServiceAccount",
     "deployments": "Deployment",
     "replicasets": "ReplicaSet",
+    "statefulsets": "StatefulSet",
+    "daemonsets": "DaemonSet",
+    "jobs": "Job",
+    "cronjobs": "CronJob",
     "poddisruptionbudgets": "PodDisruptionBudget",
     "leases": "Lease",
 }
-WITH_STATUS: Final = ("services", "pods", "deployments", "replicasets", "poddisruptionbudgets")
+WITH_STATUS: Final = ("services", "pods", "deployments", "replicasets", "statefulsets", "daemonsets", "jobs", "poddisruptionbudgets")
+SCALED: Final = ("deployments", "replicasets", "statefulsets")
+WITH_TEMPLATE: Final = (*SCALED, "daemonsets", "jobs")
 
 
 class Writer:
@@ -312,7 +322,7 @@ class Writer:
         body = self._change(resource)
         if resource == "pods":
             body = self._of(body, {"spec": {"containers": [{"name": "app", "image": "web:3"}]}}, {"metadata": {"finalizers": ["x.io/y"]}})
-        if resource in ("deployments", "replicasets"):
+        if resource in WITH_TEMPLATE:
             containers = self._of(
                 [{"name": "app", "image": "web:4"}], [{"$patch": "delete", "name": "app"}], [{"name": "more", "image": "m"}]
             )
@@ -342,7 +352,7 @@ class Writer:
         elif self._random.random() < 0.5:
             change = self._change(resource)
             body = {**known, **change, "metadata": {**change.get("metadata", {}), "name": name}}
-        elif resource == "deployments":
+        elif resource in ("deployments", "statefulsets", "daemonsets"):
             body["spec"]["template"]["spec"]["containers"] = [self._shuffled()]
         query = self._writing() | {"fieldManager": self._of("me", "you", "kubectl")} | self._of({}, {}, {"force": "true"})
         query = self._often(query, {key: value for key, value in query.items() if key != "fieldManager"})
@@ -362,7 +372,7 @@ class Writer:
         return Call(name="status", method="PATCH", path=path, about=about, body=body, content=self._of(MERGE, STRATEGIC))
 
     def _scale(self, namespace: str, resource: str, name: str) -> Call:
-        resource = resource if resource in ("deployments", "replicasets") else "deployments"
+        resource = resource if resource in SCALED else "deployments"
         path = f"{self._at(namespace, resource, name)}/scale"
         if self._random.random() < 0.3:
             return Call(name="scale", method="GET", path=path)
@@ -461,6 +471,54 @@ class Writer:
         extra = self._often({}, *({"strategy": one} for one in strategies), *others)
         return {"spec": {**found["spec"], **extra}}
 
+    def _new_daemonsets(self) -> Object:
+        found = self._new_replicasets()["spec"]
+        extra = self._often({}, {"updateStrategy": {"type": self._of("OnDelete", "Odd")}}, {"minReadySeconds": -1}, {"selector": {}})
+        return {"spec": {"selector": found["selector"], "template": found["template"], **extra}}
+
+    def _new_statefulsets(self) -> Object:
+        claim = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
+        others = (
+            {"updateStrategy": {"type": self._of("OnDelete", "Odd")}},
+            {"podManagementPolicy": self._of("Parallel", "Odd")},
+            {"updateStrategy": {"rollingUpdate": {"partition": self._of(1, -1)}}},
+            {"volumeClaimTemplates": [claim]},
+            {"minReadySeconds": -1},
+            {"selector": {}},
+            {"ordinals": {"start": self._of(1, -1)}},
+        )
+        return {"spec": {**self._new_replicasets()["spec"], "serviceName": "web", **self._often({}, *others)}}
+
+    def _new_jobs(self) -> Object:
+        codes = {"operator": self._of("In", "NotIn", "Odd"), "values": self._of([1, 2], [0], [2, 1], [1, 1], [])}
+        rule = {"action": self._of("FailJob", "Ignore", "Count", "FailIndex", "Odd"), "onExitCodes": codes}
+        others = (
+            {"completions": self._of(3, -1, 0), "parallelism": self._of(2, -1)},
+            {"completionMode": self._of("Indexed", "Odd")},
+            {"completionMode": "Indexed", "completions": 3, "backoffLimitPerIndex": 1, "maxFailedIndexes": self._of(1, 5)},
+            {"backoffLimitPerIndex": 1},
+            {"maxFailedIndexes": 1},
+            {"podFailurePolicy": {"rules": [rule]}},
+            {"podFailurePolicy": {"rules": [{"action": "Count", "onPodConditions": [{"type": "DisruptionTarget"}]}]}},
+            {"successPolicy": {"rules": [{"succeededCount": 1}]}},
+            {"completionMode": "Indexed", "completions": 3, "successPolicy": {"rules": self._of([{"succeededIndexes": "0-1"}], [])}},
+            {"podReplacementPolicy": self._of("Failed", "Odd")},
+            {"suspend": True},
+            {"selector": {"matchLabels": {"app": "web"}}},
+            {"selector": {"matchLabels": {"app": "web"}}, "manualSelector": True},
+            {"activeDeadlineSeconds": self._of(5, -5), "ttlSecondsAfterFinished": self._of(5, -5)},
+        )
+        own = {"restartPolicy": self._often(self._of("Never", "OnFailure"), "Always")}
+        metadata = self._of({}, {"labels": {"app": "web"}}, {"labels": {"app": "web"}}, {"labels": {"job-name": "other"}})
+        template = {**({"metadata": metadata} if metadata else {}), "spec": {**self._pod_spec(), **self._often(own, {})}}
+        return {"spec": {"template": template, **self._of({}, self._of(*others))}}
+
+    def _new_cronjobs(self) -> Object:
+        job = self._new_jobs()
+        others = ({"concurrencyPolicy": self._of("Forbid", "Odd")}, {"suspend": True}, {"successfulJobsHistoryLimit": -1})
+        schedule = self._often({"schedule": self._of("0 3 * * *", "*/5 * * * *", "@daily")}, {}, {"schedule": ""})
+        return {"spec": {**schedule, "jobTemplate": self._often(job, {}), **self._often({}, *others)}}
+
     def _change(self, resource: str) -> Object:
         anything = (
             {"metadata": {"labels": {"app": "db"}}},
@@ -480,6 +538,22 @@ class Writer:
             "pods": ({"spec": {"nodeName": "n2"}}, {"spec": {"activeDeadlineSeconds": 5}}, {"spec": {"restartPolicy": "Never"}}),
             "deployments": ({"spec": {"replicas": 3}}, {"spec": {"selector": {"matchLabels": {"app": "x"}}}}, {"spec": {"paused": True}}),
             "replicasets": ({"spec": {"replicas": 3}}, {"spec": {"template": {"metadata": {"labels": {"app": "q"}}}}}),
+            "statefulsets": (
+                {"spec": {"replicas": 3}},
+                {"spec": {"serviceName": "other"}},
+                {"spec": {"updateStrategy": {"type": "OnDelete"}}},
+                {"spec": {"podManagementPolicy": "Parallel"}},
+            ),
+            "daemonsets": ({"spec": {"selector": {"matchLabels": {"app": "x"}}}}, {"spec": {"minReadySeconds": 1}}),
+            "jobs": (
+                {"spec": {"parallelism": 3}},
+                {"spec": {"completions": 5}},
+                {"spec": {"suspend": True}},
+                {"spec": {"completions": 4, "parallelism": 4}},
+                {"spec": {"template": {"metadata": {"labels": {"app": "q"}}}}},
+                {"spec": {"backoffLimit": 1, "activeDeadlineSeconds": 7}},
+            ),
+            "cronjobs": ({"spec": {"schedule": "1 1 1 1 *"}}, {"spec": {"suspend": True}}, {"spec": {"concurrencyPolicy": "Replace"}}),
             "poddisruptionbudgets": ({"spec": {"minAvailable": 2}}, {"spec": {"minAvailable": None, "maxUnavailable": 1}}),
             "leases": ({"spec": {"holderIdentity": "you"}},),
             "serviceaccounts": ({"automountServiceAccountToken": True},),
