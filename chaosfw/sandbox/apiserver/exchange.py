@@ -6,6 +6,7 @@ The only module besides the server that knows aiohttp. It decides nothing about 
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import yaml
 from aiohttp import web
 
-from chaosfw.sandbox import channels
+from chaosfw.sandbox import channels, forwarding
 from chaosfw.sandbox.apiserver import errors, table, watch
 from chaosfw.sandbox.apiserver.inside import finalize
 from chaosfw.sandbox.apiserver.route import Target
@@ -23,7 +24,7 @@ from chaosfw.sandbox.apiserver.table import Form
 from chaosfw.sandbox.apiserver.verbs import DeleteOptions, Outcome, PatchForm, Verbs, WriteOptions
 from chaosfw.sandbox.client.verbs import ApiError, Object, PodDoor
 from chaosfw.sandbox.kinds import reviews
-from chaosfw.sandbox.kinds.row import Cause, forbidden, required, unsupported
+from chaosfw.sandbox.kinds.row import Cause, forbidden, read, required, unsupported
 from chaosfw.sandbox.schema import protobuf
 
 JSON = "application/json"
@@ -34,7 +35,7 @@ PATCHES: Mapping[str, PatchForm] = {
     "application/apply-patch+yaml": "apply",
     "application/apply-patch+json": "apply",
 }
-_NO_SPDY = "exec goes over WebSocket here (v5.channel.k8s.io or v4), and not over SPDY: kubectl 1.31 and later ask for it first"
+_NO_SPDY = "{} goes over WebSocket here ({} or {}), and not over SPDY alone: kubectl 1.31 and later ask for it first"
 
 
 class Exchange:
@@ -159,6 +160,8 @@ class Exchange:
         place = (self._target.namespace, self._target.name)
         if name == "exec" and method in ("GET", "POST"):
             return await self._exec(place)
+        if name == "portforward" and method in ("GET", "POST"):
+            return await self._forward(place)
         if name == "log" and method == "GET":
             follow = self._flag("follow")
             chunks = await log.begun(log.open_log(self._verbs, self._door, *place, self._query), follow=follow)
@@ -186,8 +189,15 @@ class Exchange:
         if not asked.command:
             raise errors.bad_request("you must specify at least 1 command for the container")
         if not channels.speaks(self._request):
-            raise ApiError(400, "BadRequest", _NO_SPDY)
+            raise ApiError(400, "BadRequest", _NO_SPDY.format("exec", *channels.PROTOCOLS))
         return await channels.carry(self._request, await self._door.execute(*place, container, wanted=asked))
+
+    async def _forward(self, place: tuple[str, str]) -> web.StreamResponse:
+        if not read(self._verbs.get(self._row, *place).obj, "spec.nodeName"):
+            raise errors.bad_request(f"pod {place[1]} does not have a host assigned")
+        if not forwarding.speaks(self._request):
+            raise ApiError(400, "BadRequest", _NO_SPDY.format("port-forward", forwarding.TUNNEL, forwarding.CHANNELS))
+        return await forwarding.carry(self._request, functools.partial(self._door.dial, *place))
 
     async def _scale(self, place: tuple[str, str]) -> web.StreamResponse:
         method = self._request.method

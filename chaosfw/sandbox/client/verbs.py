@@ -8,6 +8,7 @@ Resources are named by their plural, with the group where it is not the core one
 
 from __future__ import annotations
 
+from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -95,6 +96,8 @@ class PodDoor(Protocol):
     """What a kubelet offers the API server for one node or for all."""
 
     async def execute(self, namespace: str, pod: str, container: str, *, wanted: Wanted) -> Execution: ...
+
+    async def dial(self, namespace: str, pod: str, port: int) -> tuple[StreamReader, StreamWriter]: ...
 
     def logs(
         self,

@@ -372,6 +372,7 @@ POD = Kind(
         Subresource("eviction", "Eviction", ("create",), "policy", "v1"),
         Subresource("exec", "PodExecOptions", ("create", "get"), "", "v1"),
         Subresource("log", "Pod", ("get",), "", "v1"),
+        Subresource("portforward", "PodPortForwardOptions", ("create", "get"), "", "v1"),
     ),
     defaults=_defaults,
     born=_born,

@@ -1,5 +1,6 @@
 """
-A node's HTTPS door: what an API server in another process asks a kubelet for. Logs, and commands in containers.
+A node's HTTPS door: what an API server in another process asks a kubelet for. Logs, commands
+in containers, and connections to pods.
 
 Started by the control process for each node of a real control plane; the embedded one asks :mod:`.logs` directly. Whoever calls has to
 show a certificate of the sandbox's authority, as a kubelet demands with ``--client-ca-file``.
@@ -7,12 +8,13 @@ show a certificate of the sandbox's authority, as a kubelet demands with ``--cli
 
 from __future__ import annotations
 
+import functools
 import ssl
 from typing import Final
 
 from aiohttp import web
 
-from chaosfw.sandbox import channels
+from chaosfw.sandbox import channels, forwarding
 from chaosfw.sandbox.client.verbs import ApiError
 from chaosfw.sandbox.kubelet.inward import Inward
 from chaosfw.sandbox.kubelet.kubelet import Kubelet
@@ -34,6 +36,7 @@ class NodeDoor:
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._container_logs)
         for method in ("GET", "POST"):
             app.router.add_route(method, "/exec/{namespace}/{pod}/{container}", self._exec)
+            app.router.add_route(method, "/portForward/{namespace}/{pod}", self._forward)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_STOP_WITHIN)
         await self._runner.setup()
         await web.TCPSite(self._runner, address, PORT, ssl_context=ssl_context).start()
@@ -78,6 +81,15 @@ class NodeDoor:
         except ApiError as error:
             return web.Response(status=error.code, text=error.message)
         return await channels.carry(request, execution)
+
+    async def _forward(self, request: web.Request) -> web.StreamResponse:
+        where = request.match_info
+        if not forwarding.speaks(request):
+            return web.Response(status=400, text=f"only WebSocket here, {forwarding.TUNNEL} or {forwarding.CHANNELS}")
+        try:
+            return await forwarding.carry(request, functools.partial(self._inward.dial, where["namespace"], where["pod"]))
+        except ApiError as error:
+            return web.Response(status=error.code, text=error.message)
 
 
 async def _healthy(_: web.Request) -> web.Response:

@@ -1,12 +1,15 @@
 """
-The way into running containers: logs, and commands beside what they run. Implements :class:`~chaosfw.sandbox.client.verbs.PodDoor` for the
-nodes that it is given.
+The way into running pods: logs, commands beside what they run, connections to their ports. Implements
+:class:`~chaosfw.sandbox.client.verbs.PodDoor` for the nodes that it is given.
 
 Asked by the embedded API server for all nodes, and by each node's own door for that node.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
+from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
@@ -65,6 +68,19 @@ class Inward:
             return await found.attach(wanted)
         except SandboxError as trouble:
             raise ApiError(500, "InternalError", trouble.message) from trouble
+
+    async def dial(self, namespace: str, pod: str, port: int) -> tuple[StreamReader, StreamWriter]:
+        """A connection to a port of the pod, whatever services say. Raises ApiError with what ``kubectl port-forward`` is to show."""
+        await self._reach(namespace, pod)
+        found = next((worker for kubelet in self._kubelets if (worker := kubelet.worker(namespace, pod)) is not None), None)
+        if found is None:
+            raise ApiError(404, "NotFound", f"pod {namespace}/{pod} not found")
+        back = found.back(port)
+        try:
+            return await asyncio.open_connection(back.host, back.port)
+        except OSError as trouble:
+            where, why = f"dial tcp4 {found.address.recorded.host}:{port}", os.strerror(trouble.errno or 0).lower()
+            raise ApiError(500, "InternalError", f"error forwarding port {port} to pod {pod}, uid {found.uid}: {where}: {why}") from trouble
 
     async def _reach(self, namespace: str, pod: str) -> None:
         for kubelet in self._kubelets:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from chaosfw.sandbox.addresses import Address
+from chaosfw.sandbox.addresses import Address, HostPort
 from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.kubelet.container import Container
 from chaosfw.sandbox.kubelet.events import Recorder
@@ -136,6 +136,12 @@ class PodWorker:
             if container.name == name:
                 return container
         return self._main[0] if not name else None
+
+    def back(self, port: int) -> HostPort:
+        """Where its process listens that thinks it listens on ``port``."""
+        found = self._site.network.back(self.address.recorded.host, port)
+        assert found is not None  # a pod's own address always has one
+        return found
 
     # --- its life
 

@@ -51,6 +51,9 @@ class EchoDoor:
     async def execute(self, *_: Any, **__: Any) -> Any:
         raise AssertionError("no test of this room asks")
 
+    async def dial(self, *_: Any) -> Any:
+        raise AssertionError("no test of this room asks")
+
     async def logs(self, namespace: str, pod: str, container: str, *, follow: bool = False, **_: Any) -> AsyncIterator[bytes]:
         yield f"first line of {namespace}/{pod}/{container}\n".encode()
         if follow:

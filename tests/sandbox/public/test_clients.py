@@ -33,6 +33,7 @@ def test_kr8s(shop: Sandbox) -> None:
         "owned": ["kr8s", "kr8s"],
         "marked": ["back", "x"],
         "exec": ["out\n", "err\n", 0],
+        "forwarded": True,
         "logs": True,
         "patched": ["shop", "y"],
         "watched": ["ADDED", {"k": "v"}],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import urllib.request
 import warnings
 from typing import Any
 
@@ -48,6 +49,8 @@ def main() -> None:
     found["marked"] = [pod.labels["tier"], pod.annotations["note"]]
     done = pod.exec(["sh", "-c", "echo out; echo err >&2"], container="app")
     found["exec"] = [done.stdout.decode(), done.stderr.decode(), done.returncode]
+    with pod.portforward(remote_port=8000, local_port="auto") as port, urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
+        found["forwarded"] = answer.headers["X-Chaosfw-Pod"] == pod.name
     found["logs"] = isinstance("".join(pod.logs(container="app")), str)
     work.patch({"metadata": {"labels": {"team": "shop"}}})
     work.patch([{"op": "add", "path": "/metadata/annotations/more", "value": "y"}], type="json")
