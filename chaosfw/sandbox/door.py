@@ -25,6 +25,8 @@ LONGEST_HEAD: Final = 65_536
 """Bytes of a request line and its headers."""
 CONNECT_WITHIN: Final = 10.0
 """Seconds."""
+FAILED: Final = "Proxy-Status"
+"""A header of answers that are the door's own, because nobody was reached (RFC 9209)."""
 _PIECE: Final = 65_536
 _OURS: Final = ("connection", "proxy-connection", "proxy-authorization", "keep-alive")
 
@@ -210,6 +212,7 @@ async def _refuse(writer: asyncio.StreamWriter, status: int, words: str) -> None
         f"HTTP/1.1 {status} {said[status]}",
         "Content-Type: text/plain; charset=utf-8",
         f"Content-Length: {len(body)}",
+        f"{FAILED}: chaosfw-sandbox",
         "Connection: close",
     )
     writer.write("\r\n".join([*head, "", ""]).encode() + body)

@@ -90,6 +90,7 @@ async def embedded(*, directory: Path, network: Network, token: str, profile: Pr
         pod_door=Inward(reached),
         service_cidr=SERVICES,
         toleration_seconds=profile.toleration_seconds,
+        through=f"http://{network.door(0)}",
     )
     port = await server.start(network.api_host)
     root_ca = (directory / "ca.pem").read_text()

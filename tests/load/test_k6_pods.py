@@ -1,4 +1,4 @@
-"""k6 in pods of a TestRun, under the real operator and the control plane that Kubernetes ships: what comes back, and what is left."""
+"""k6 in pods of a TestRun, under the real operator and either control plane: what comes back, and what is left."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from chaosfw.load.child import ChildRun
 from chaosfw.load.k6.pods import compared
 from chaosfw.model.load import Endpoint, Load, Outcome, Script
 from chaosfw.sandbox.public import Sandbox, SandboxSpec, start
+from chaosfw.sandbox.spec import CONTROL_PLANES
 from chaosfw.testing.clock import FakeClock
 from tests.load.conftest import K6, Server, ended, rows, wait_for
 
@@ -93,8 +94,8 @@ def test_it(chaos: cf.Chaos) -> None:
 """
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+@pytest.fixture(scope="module", params=CONTROL_PLANES)
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """With the operator at work."""
     made = tmp_path_factory.mktemp("images")
     programs = {"k6": WRAPPED_K6 % str(K6["2.0.0"]), "curl": WRAPPED_CURL % "/usr/bin/curl"}
@@ -105,7 +106,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     path = os.environ["PATH"]
     os.environ["PATH"] = f"{made}:{path}"
     try:
-        sandbox = start(SandboxSpec(nodes=2, zones=("a", "b"), control_plane="kubernetes", manifests=crds, images=IMAGES))
+        sandbox = start(SandboxSpec(nodes=2, zones=("a", "b"), control_plane=request.param, manifests=crds, images=IMAGES))
     finally:
         os.environ["PATH"] = path
     with sandbox:

@@ -19,7 +19,7 @@ from chaosfw.sandbox.apiserver import errors, table, watch
 from chaosfw.sandbox.apiserver.inside import finalize
 from chaosfw.sandbox.apiserver.route import Target
 from chaosfw.sandbox.apiserver.scope import Scope, scope
-from chaosfw.sandbox.apiserver.subresources import binding, eviction, log, scale, token
+from chaosfw.sandbox.apiserver.subresources import binding, eviction, log, proxy, scale, token
 from chaosfw.sandbox.apiserver.table import Form
 from chaosfw.sandbox.apiserver.verbs import DeleteOptions, Outcome, PatchForm, Verbs, WriteOptions
 from chaosfw.sandbox.client.verbs import ApiError, Object, PodDoor
@@ -41,8 +41,9 @@ _NO_SPDY = "{} goes over WebSocket here ({} or {}), and not over SPDY alone: kub
 class Exchange:
     """One request. ``answer`` raises ApiError for every refusal."""
 
-    def __init__(self, request: web.BaseRequest, target: Target, verbs: Verbs, door: PodDoor, *, user: str) -> None:
+    def __init__(self, request: web.BaseRequest, target: Target, verbs: Verbs, door: PodDoor, *, user: str, through: str = "") -> None:
         self._request, self._target, self._verbs, self._door, self._user = request, target, verbs, door, user
+        self._through = through
         self._row = target.row
         self._query = request.query
         self._form = table.wanted(request.headers.get("Accept", ""), include=self._query.get("includeObject", ""))
@@ -160,6 +161,8 @@ class Exchange:
         place = (self._target.namespace, self._target.name)
         if name == "exec" and method in ("GET", "POST"):
             return await self._exec(place)
+        if name == "proxy" and method in proxy.METHODS:
+            return await proxy.carry(self._request, self._verbs, self._row, *place, through=self._through)
         if name == "portforward" and method in ("GET", "POST"):
             return await self._forward(place)
         if name == "log" and method == "GET":

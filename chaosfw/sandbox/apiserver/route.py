@@ -44,11 +44,12 @@ def _target(rest: list[str], group: str, version: str, registry: Registry) -> Ta
     if rest[0] == "namespaces" and len(rest) > 2 and not (len(rest) == 3 and rest[2] in ("status", "finalize")):
         namespace, rest = rest[1], rest[2:]
     row = registry.at(group, version, rest[0])
-    if row is None or len(rest) > 3 or (namespace and not row.namespaced):
+    proxied = len(rest) > 3 and rest[2] == "proxy"  # what follows is for whoever is asked
+    if row is None or (len(rest) > 3 and not proxied) or (namespace and not row.namespaced):
         return None
     if len(rest) > 1 and row.namespaced and not namespace:
         return None
-    subresource = rest[2] if len(rest) == 3 else ""
+    subresource = rest[2] if len(rest) >= 3 else ""
     if subresource and row.door(subresource) is None:
         return None
     return Target(row, namespace, rest[1] if len(rest) > 1 else "", subresource)

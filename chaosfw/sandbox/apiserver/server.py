@@ -52,7 +52,7 @@ _HEALTH = ("/healthz", "/livez", "/readyz")
 class ApiServer:
     """
     One embedded API server. ``tokens`` maps bearer tokens to user names; ``pod_door`` answers for what runs in pods;
-    ``toleration_seconds`` is how long a pod that does not say stays on a lost node.
+    ``toleration_seconds`` is how long a pod that does not say stays on a lost node; ``through``: the HTTP proxy that reaches pods.
     """
 
     def __init__(
@@ -63,7 +63,9 @@ class ApiServer:
         pod_door: PodDoor,
         service_cidr: str = "10.96.0.0/16",
         toleration_seconds: int = 300,
+        through: str = "",
     ) -> None:
+        self._through = through
         self._ssl, self._tokens, self._door = ssl_context, dict(tokens), pod_door
         self._store = Store()
         self._registry = Registry()
@@ -118,7 +120,7 @@ class ApiServer:
         user = self._user(request)
         target = resolve(path, self._registry)
         if isinstance(target, Target):
-            return await Exchange(request, target, self._verbs, self._door, user=user).answer()
+            return await Exchange(request, target, self._verbs, self._door, user=user, through=self._through).answer()
         if target is not None:
             raise errors.no_such_resource()
         return self._document(path, request.headers.get("Accept", ""))

@@ -7,7 +7,22 @@ from __future__ import annotations
 import json
 
 from chaosfw.sandbox.client.verbs import Object
-from chaosfw.sandbox.kinds.row import AGE, NAME, Cause, Column, Kind, duplicate, invalid, items, read, required, text, unsupported
+from chaosfw.sandbox.kinds.row import (
+    AGE,
+    NAME,
+    PROXIED,
+    Cause,
+    Column,
+    Kind,
+    Subresource,
+    duplicate,
+    invalid,
+    items,
+    read,
+    required,
+    text,
+    unsupported,
+)
 from chaosfw.sandbox.objects import selectors
 
 _SHOWN = 3
@@ -200,6 +215,7 @@ SERVICE = Kind(
         Column("Selector", lambda obj, now: selectors.format_labels(read(obj, "spec.selector", {})) or "<none>", wide=True),
     ),
     fields={"spec.clusterIP": "spec.clusterIP", "spec.type": "spec.type"},
+    subresources=(Subresource("proxy", "ServiceProxyOptions", PROXIED, "", "v1"),),
     defaults=_default_service,
     assigns=_assign_families,
     born=_born_service,

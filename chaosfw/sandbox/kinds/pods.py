@@ -10,6 +10,7 @@ from chaosfw.sandbox.client.verbs import Object
 from chaosfw.sandbox.kinds.row import (
     AGE,
     NAME,
+    PROXIED,
     Cause,
     Column,
     Kind,
@@ -373,6 +374,7 @@ POD = Kind(
         Subresource("exec", "PodExecOptions", ("create", "get"), "", "v1"),
         Subresource("log", "Pod", ("get",), "", "v1"),
         Subresource("portforward", "PodPortForwardOptions", ("create", "get"), "", "v1"),
+        Subresource("proxy", "PodProxyOptions", PROXIED, "", "v1"),
     ),
     defaults=_defaults,
     born=_born,

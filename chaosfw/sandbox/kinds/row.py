@@ -91,6 +91,7 @@ class Subresource:
     version: str = ""
 
 
+PROXIED = ("create", "delete", "get", "patch", "update")
 STATUS = "status"
 SCALE = Subresource("scale", "Scale", ("get", "patch", "update"), "autoscaling", "v1")
 
