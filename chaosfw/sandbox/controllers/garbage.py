@@ -1,14 +1,17 @@
 """
 The garbage collector: what belongs to something that is gone goes too: in the background, before its owner, or not at all.
 
-It keeps a graph of owners from all caches it is given, and asks the server before it believes that an owner never existed.
+It keeps a graph of owners from all caches it is given and of all kinds that somebody defines, and asks the server before it believes that
+an owner never existed.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 
-from chaosfw.sandbox.client.informer import key_of
+from chaosfw.sandbox.client.informer import Informer, key_of
 from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.controllers import objects
 from chaosfw.sandbox.controllers.caches import Caches
@@ -16,6 +19,7 @@ from chaosfw.sandbox.controllers.work import Key, Loop
 from chaosfw.sandbox.kinds.registry import BUILT_IN
 from chaosfw.sandbox.kinds.row import Kind
 
+DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 _ROWS: dict[tuple[str, str], Kind] = {(row.api_version, row.kind): row for row in BUILT_IN}
 
@@ -35,11 +39,39 @@ class Garbage:
         self._caches, self._client, self._resources = caches, caches.client, resources
         self._nodes: dict[str, Node] = {}
         self._dependents: dict[str, set[str]] = {}
+        self._custom: dict[str, Informer] = {}
+        """Of kinds that somebody has defined: they own as any other does."""
+        self._starting: set[asyncio.Task[None]] = set()
         self.loop = Loop("garbage collector", self.reconcile)
 
     def listen(self) -> None:
         for resource in self._resources:
             self._caches[resource].listen(lambda old, new, resource=resource: self._on_change(resource, old, new))
+        self._caches[DEFINITIONS].listen(self._on_definition)
+
+    async def stop(self) -> None:
+        await asyncio.gather(*self._starting, *(informer.stop() for informer in self._custom.values()), return_exceptions=True)
+
+    def _on_definition(self, old: Object | None, new: Object | None) -> None:
+        if new is None:
+            if old is not None and (gone := self._custom.pop(_resource(old), None)) is not None:
+                self._soon(self._undefine(_resource(old), gone))
+            return
+        resource, established = _resource(new), objects.condition(new, "Established")
+        if resource not in self._custom and established is not None and established["status"] == "True":
+            informer = self._custom[resource] = Informer(self._client, resource)
+            informer.listen(lambda old, new: self._on_change(resource, old, new))
+            self._soon(informer.start())
+
+    def _soon(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+
+    async def _undefine(self, resource: str, informer: Informer) -> None:
+        await informer.stop()
+        for obj in informer.all():
+            self._on_change(resource, obj, None)
 
     def _on_change(self, resource: str, old: Object | None, new: Object | None) -> None:
         if new is None:
@@ -79,7 +111,8 @@ class Garbage:
 
     def _object(self, uid: str) -> Object | None:
         node = self._nodes.get(uid)
-        found = self._caches[node.resource].get(*node.key) if node is not None else None
+        informer = (self._custom.get(node.resource) or self._caches[node.resource]) if node is not None else None
+        found = informer.get(*node.key) if node is not None and informer is not None else None
         return found if found is not None and found["metadata"]["uid"] == uid else None
 
     # --- an owner on its way out
@@ -132,16 +165,25 @@ class Garbage:
     async def _exists(self, obj: Object, reference: Object) -> bool:
         """Owners of kinds that are not watched here are asked for; an unknown kind is left alone."""
         row = _ROWS.get((reference["apiVersion"], reference["kind"]))
-        if row is None:
+        resource, namespaced = (row.resource, row.namespaced) if row is not None else self._defined(reference)
+        if not resource:
             return True
         try:
-            namespace = obj["metadata"].get("namespace", "") if row.namespaced else ""
-            found = await self._client.get(row.resource, reference["name"], namespace=namespace)
+            namespace = obj["metadata"].get("namespace", "") if namespaced else ""
+            found = await self._client.get(resource, reference["name"], namespace=namespace)
         except ApiError as error:
             if error.code == 404:
                 return False
             raise
         return bool(found["metadata"]["uid"] == reference["uid"])
+
+    def _defined(self, reference: Object) -> tuple[str, bool]:
+        """The resource of a kind that somebody has defined, and whether it is namespaced."""
+        group = reference["apiVersion"].rpartition("/")[0]
+        for one in self._caches[DEFINITIONS].all():
+            if (one["spec"]["group"], one["spec"]["names"]["kind"]) == (group, reference["kind"]):
+                return _resource(one), one["spec"]["scope"] == "Namespaced"
+        return "", False
 
     async def _disown(self, obj: Object, owners: set[str]) -> None:
         left = [known for known in obj["metadata"].get("ownerReferences", ()) if known["uid"] not in owners]
@@ -164,6 +206,10 @@ class Garbage:
         except ApiError as error:
             if error.code not in (404, 409):
                 raise
+
+
+def _resource(definition: Object) -> str:
+    return f"{definition['spec']['names']['plural']}.{definition['spec']['group']}"
 
 
 def _owners(obj: Object | None) -> set[str]:

@@ -14,7 +14,7 @@ from chaosfw.sandbox.controllers.disruption import Disruption
 from chaosfw.sandbox.controllers.endings import Expiry, Uncounted
 from chaosfw.sandbox.controllers.endpoints import Endpoints
 from chaosfw.sandbox.controllers.evictions import TaintEvictions
-from chaosfw.sandbox.controllers.garbage import Garbage
+from chaosfw.sandbox.controllers.garbage import DEFINITIONS, Garbage
 from chaosfw.sandbox.controllers.jobs import Jobs
 from chaosfw.sandbox.controllers.namespaces import Namespaces
 from chaosfw.sandbox.controllers.nodes import LEASES, Nodes
@@ -46,7 +46,7 @@ OWNED = (
 )
 """Resources whose owners are minded."""
 
-OTHERS = ("namespaces", "nodes", LEASES)
+OTHERS = ("namespaces", "nodes", LEASES, DEFINITIONS)
 
 
 class Controllers:
@@ -57,6 +57,7 @@ class Controllers:
         self._recorders: list[Recorder] = []
         nodes = self._recorder("node-controller")
         self._nodes = Nodes(self._caches, nodes, profile=profile)
+        self._garbage = Garbage(self._caches, OWNED)
         self._controllers = (
             Namespaces(self._caches, root_ca=root_ca),
             Deployments(self._caches, self._recorder("deployment-controller")),
@@ -68,7 +69,7 @@ class Controllers:
             Expiry(self._caches),
             Endpoints(self._caches),
             Disruption(self._caches),
-            Garbage(self._caches, OWNED),
+            self._garbage,
             self._nodes,
             TaintEvictions(self._caches, self._recorder("taint-eviction-controller")),
             Orphans(self._caches, quarantine=quarantine),
@@ -87,6 +88,7 @@ class Controllers:
 
     async def stop(self) -> None:
         await self._nodes.stop()
+        await self._garbage.stop()
         await asyncio.gather(*(controller.loop.stop() for controller in self._controllers))
         await asyncio.gather(*(recorder.stop() for recorder in self._recorders))
         await self._caches.stop()

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from chaosfw.sandbox.client.verbs import ApiError
 from chaosfw.sandbox.kubelet.container import Container
@@ -40,14 +39,15 @@ async def logs(
             else f'container "{found.name}" in pod "{pod}" is waiting to start: {found.waiting_for}'
         )
     since = b"" if since_seconds is None else micro_stamp(clock.wall_ns() - nanoseconds(since_seconds)).encode()
-    reader = _Lines(path)
-    wanted = [line for line in reader.new() if line >= since]  # lines start with their time, and its text sorts as the time does
-    for line in wanted if tail is None else wanted[max(0, len(wanted) - tail) :]:
-        yield _shown(line, timestamps=timestamps)
-    if not follow or previous:
-        return
-    async for line in _follow(reader, alive=lambda: found.running and found.log(previous=False) == path):
-        yield _shown(line, timestamps=timestamps)
+    with path.open("rb") as file:  # until the end: what it has said last is read, too, when the pod and its files are gone
+        reader = _Lines(file)
+        wanted = [line for line in reader.new() if line >= since]  # lines start with their time, and its text sorts as the time does
+        for line in wanted if tail is None else wanted[max(0, len(wanted) - tail) :]:
+            yield _shown(line, timestamps=timestamps)
+        if not follow or previous:
+            return
+        async for line in _follow(reader, alive=lambda: found.running and found.log(previous=False) == path):
+            yield _shown(line, timestamps=timestamps)
 
 
 def _refused(message: str) -> ApiError:
@@ -57,17 +57,13 @@ def _refused(message: str) -> ApiError:
 class _Lines:
     """The complete lines of a growing file."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
         self._read = 0
 
     def new(self) -> list[bytes]:
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._read)
-                data = file.read()
-        except FileNotFoundError:
-            return []  # the pod is gone
+        self._file.seek(self._read)
+        data = self._file.read()
         data = data[: data.rfind(b"\n") + 1]
         self._read += len(data)
         return data.splitlines(keepends=True)
