@@ -115,7 +115,13 @@ class TestRun:
         return f"k6-operator could not start TestRun {self.namespace}/{self.name}: {told or 'it says no more than stage: error'}"
 
     def log(self, pod: str) -> Iterator[bytes]:
-        return self.cluster.follow(self._place("pods", pod, "log"), follow="true", container="k6")
+        """As it grows. Raises DriverError when the pod has gone, as those do that the operator cleans up after a k6 that ended at once."""
+        try:
+            yield from self.cluster.follow(self._place("pods", pod, "log"), follow="true", container="k6")
+        except Answered as answer:
+            if answer.code != 404:
+                raise
+            raise DriverError(f"pod {pod} had gone before its log was read: its k6 had ended") from answer
 
     def second(self, pod: str) -> int:
         """Of the ``Date`` that k6's REST API answers with. Needs ``get`` of ``pods/proxy``."""

@@ -19,7 +19,7 @@ from chaosfw.sandbox.controllers.rollout import SetCount
 from chaosfw.sandbox.objects.tolerations import patience
 from chaosfw.sandbox.profiles import PROFILES
 from chaosfw.timing import nanoseconds
-from tests.sandbox.apiserver.plane import DEADLINE, Plane, deployment, is_ready, plane, ready, service
+from tests.sandbox.apiserver.plane import DEADLINE, Plane, deployment, is_ready, ours, plane, ready, service
 
 SLICES = "endpointslices.discovery.k8s.io"
 SETS = "replicasets.apps"
@@ -244,6 +244,42 @@ def test_what_is_owned_goes_with_its_owner(propagation: str) -> None:
             await running.until(resource, lambda found: not found)
 
     tell(story)
+
+
+@ours("Kubernetes' own collector learns of a kind when it looks for new ones, each 30 s")
+@pytest.mark.parametrize("gone", ["the owner", "its kind"])
+def test_what_a_custom_object_owns_goes_with_it(gone: str) -> None:
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"plural": "runs", "singular": "run", "kind": "Run"}
+    spec = {"group": "test.io", "scope": "Namespaced", "names": names, "versions": [version]}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "runs.test.io"},
+        "spec": spec,
+    }
+
+    async def scenario(running: Plane) -> None:
+        client = running.client
+        await client.create("customresourcedefinitions.apiextensions.k8s.io", definition)
+        owner = await client.create("runs.test.io", {"apiVersion": "test.io/v1", "kind": "Run", "metadata": {"name": "one"}}, **PLACE)
+        reference = {"apiVersion": "test.io/v1", "kind": "Run", "name": "one", "uid": owner["metadata"]["uid"]}
+        stranger = {**reference, "uid": "0c0ffee0-0000-4000-8000-000000000000"}
+        for name, owners in (("kept", []), ("owned", [reference]), ("late", [stranger])):
+            await client.create("configmaps", {"metadata": {"name": name, "ownerReferences": owners}}, **PLACE)
+        await running.until("configmaps", lambda found: _names(found) == {"kept", "owned"})  # of the late one nobody was ever there
+        if gone == "the owner":
+            await client.delete("runs.test.io", "one", propagation="Foreground", **PLACE)
+        else:
+            await client.delete("customresourcedefinitions.apiextensions.k8s.io", "runs.test.io")
+        await running.until("configmaps", lambda found: _names(found) == {"kept"})
+
+    tell(scenario)
+
+
+def _names(found: list[Object]) -> set[str]:
+    return {one["metadata"]["name"] for one in found} - {"kube-root-ca.crt"}
 
 
 def test_orphans_stay_and_are_adopted_again() -> None:
