@@ -20,6 +20,7 @@ from chaosfw.sandbox.kinds.registry import BUILT_IN
 from chaosfw.sandbox.kinds.row import Kind
 
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+REMEMBERED = 1_000
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 _ROWS: dict[tuple[str, str], Kind] = {(row.api_version, row.kind): row for row in BUILT_IN}
 
@@ -41,6 +42,8 @@ class Garbage:
         self._dependents: dict[str, set[str]] = {}
         self._custom: dict[str, Informer] = {}
         """Of kinds that somebody has defined: they own as any other does."""
+        self._seen_off: dict[str, None] = {}
+        """Owners that were there and went, the latest: nobody has to be asked, and of a kind that went with them nobody could be."""
         self._starting: set[asyncio.Task[None]] = set()
         self.loop = Loop("garbage collector", self.reconcile)
 
@@ -97,7 +100,11 @@ class Garbage:
             dependents.discard(uid)
             if owner in self._nodes:
                 self.loop.add((owner, ""))  # it may have waited for this one
-        for dependent in self._dependents.pop(uid, ()):
+        if dependents := self._dependents.pop(uid, ()):
+            self._seen_off[uid] = None
+            if len(self._seen_off) > REMEMBERED:
+                del self._seen_off[next(iter(self._seen_off))]
+        for dependent in dependents:
             self.loop.add((dependent, ""))
 
     async def reconcile(self, key: Key) -> None:
@@ -155,7 +162,7 @@ class Garbage:
 
     async def _state_of(self, obj: Object, reference: Object) -> str:
         owner = self._object(reference["uid"])
-        if owner is None and await self._exists(obj, reference):
+        if owner is None and reference["uid"] not in self._seen_off and await self._exists(obj, reference):
             return "solid"
         if owner is None:
             return "dangling"
