@@ -100,7 +100,8 @@ class Garbage:
             dependents.discard(uid)
             if owner in self._nodes:
                 self.loop.add((owner, ""))  # it may have waited for this one
-        if dependents := self._dependents.pop(uid, ()):
+        dependents = self._dependents.pop(uid, set())
+        if dependents:
             self._seen_off[uid] = None
             if len(self._seen_off) > REMEMBERED:
                 del self._seen_off[next(iter(self._seen_off))]
