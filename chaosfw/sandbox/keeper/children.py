@@ -26,6 +26,8 @@ class Child:
     process: subprocess.Popen[bytes]
     socket: socket.socket
     """Ours; the child holds the other end."""
+    log: int
+    """What it writes, to be read when its file is gone: the runtime removes the directory, too, as soon as its control has ended."""
 
 
 def spawn(name: str, module: str, *arguments: object, directory: Path, cwd: Path, fds: Iterable[int] = ()) -> Child:
@@ -42,7 +44,7 @@ def spawn(name: str, module: str, *arguments: object, directory: Path, cwd: Path
             pass_fds=(theirs.fileno(), *fds),
             start_new_session=True,
         )
-    return Child(name, process, ours)
+    return Child(name, process, ours, os.open(directory / f"{name}.log", os.O_RDONLY | os.O_CLOEXEC))
 
 
 def stop(running: Iterable[Child], *, within: float) -> None:
@@ -91,9 +93,6 @@ def ending(child: Child) -> str:
     return f"the sandbox's {child.name} process {how}"
 
 
-def last_words(directory: Path, name: str, *, lines: int = 20) -> str:
-    try:
-        text = (directory / f"{name}.log").read_text(errors="replace")
-    except OSError:
-        return ""
+def last_words(child: Child, *, lines: int = 20) -> str:
+    text = os.pread(child.log, os.fstat(child.log).st_size, 0).decode(errors="replace")
     return "\n".join(text.splitlines()[-lines:])

@@ -108,7 +108,7 @@ class Keeper:
         self._streams = streams  # a forgotten writer closes its socket, and that would end the child
         await streams[authority][0].read()
         if authority.process.wait():
-            raise SandboxError(f"no certificates: {last_words(self._directory, authority.name)}")
+            raise SandboxError(f"no certificates: {last_words(authority)}")
         await self._first_word(dataplane, streams[dataplane][0])
         await self._first_word(runtime, streams[runtime][0])
         config = {
@@ -125,7 +125,7 @@ class Keeper:
     async def _first_word(self, child: Child, reader: asyncio.StreamReader) -> None:
         line = await reader.readline()
         if not line:
-            raise SandboxError(f"{ending(child)}\n{last_words(self._directory, child.name)}")
+            raise SandboxError(f"{ending(child)}\n{last_words(child)}")
         message: Message = json.loads(line)
         if "error" in message:
             raise SandboxError(str(message["error"]))
@@ -135,7 +135,7 @@ class Keeper:
         tasks = {asyncio.ensure_future(reader.read()): child for child, reader in readers.items()}
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         child = tasks[done.pop()]
-        self._end(f"{ending(child)}\n{last_words(self._directory, child.name)}".strip())
+        self._end(f"{ending(child)}\n{last_words(child)}".strip())
 
     async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._leases[writer] = asyncio.current_task()
