@@ -38,8 +38,8 @@ async def carry(request: web.BaseRequest, verbs: Verbs, row: Kind, namespace: st
     where = _of_pod(verbs, row, namespace, plain, port) if row.resource == "pods" else _of_service(verbs, row, namespace, plain, port)
     if not through:
         raise _unreached("there is no way to pods here")
-    path = request.rel_url.raw_path.partition("/proxy")[2] or "/"
-    url = URL(f"http://{where}{path}", encoded=True).with_query(request.rel_url.query)
+    path = "".join(request.rel_url.raw_path.split("/", 8)[8:])  # after /api/v1/namespaces/SPACE/KIND/NAME/proxy/, whatever these are called
+    url = URL(f"http://{where}/{path}", encoded=True).with_query(request.rel_url.query)
     headers = {key: value for key, value in request.headers.items() if key.lower() not in _OURS}
     headers |= {"X-Forwarded-Uri": request.rel_url.raw_path, "X-Forwarded-Host": request.host, "X-Forwarded-Proto": "https"}
     body = request.content if request.can_read_body else None
