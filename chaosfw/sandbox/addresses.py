@@ -26,7 +26,8 @@ from chaosfw.errors import SandboxError
 SHIFT = 20_000
 """Added to privileged ports: 80 is served at 20080."""
 
-MAX_NODES = 60
+MAX_NODES = 120
+"""Each takes two /24 of the sandbox's /16: one for its pods, one as a source of calls to services."""
 MAX_PODS = 250
 """A node's pods are one /24."""
 MAX_SERVICES = 250
@@ -36,6 +37,8 @@ DOOR_PORT = 3128
 OUTSIDE = "outside"
 """The source of everyone who is not a pod: prober, Locust, k6, curl."""
 
+_BACKS, _FRONTS = 8, 128
+"""The third numbers at which pods and fronts begin."""
 _CLAIMABLE = range(16, 240)
 _CLAIM_PORT = 64_999
 
@@ -89,15 +92,15 @@ class Network:
         parts = recorded.split(".")
         if len(parts) != 4 or parts[:2] != ["10", "244"] or int(parts[2]) >= MAX_NODES:
             return None
-        return HostPort(f"127.{self.number}.{64 + int(parts[2])}.{parts[3]}", unprivileged(port))
+        return HostPort(f"127.{self.number}.{_BACKS + int(parts[2])}.{parts[3]}", unprivileged(port))
 
     def door(self, source: int) -> HostPort:
         """Where clients of one source ask by the cluster's names; sources as in :meth:`service`."""
-        return HostPort(f"127.{self.number}.{128 + _below(source, MAX_NODES + 1, 'sources')}.{2 + MAX_SERVICES}", DOOR_PORT)
+        return HostPort(f"127.{self.number}.{_FRONTS + _below(source, MAX_NODES + 1, 'sources')}.{2 + MAX_SERVICES}", DOOR_PORT)
 
     def service(self, cluster_ip: str, *, slot: int, source: int, port: int) -> Address:
         """A service as one source sees it: source 0 is outside, source ``i + 1`` the pods of node ``i``."""
-        third = 128 + _below(source, MAX_NODES + 1, "sources")
+        third = _FRONTS + _below(source, MAX_NODES + 1, "sources")
         front = HostPort(f"127.{self.number}.{third}.{2 + _below(slot, MAX_SERVICES, 'services')}", unprivileged(port))
         return Address(recorded=HostPort(cluster_ip, port), front=front)
 

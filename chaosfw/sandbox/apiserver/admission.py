@@ -45,6 +45,11 @@ class Admission:
             "daemonsets.apps": _renumber_template,
         }
 
+    @property
+    def first_address(self) -> str:
+        """Of services: that of the API's own."""
+        return str(self._network.network_address + 1)
+
     def create(self, row: Kind, obj: Object) -> None:
         if row.namespaced:
             self._namespace_takes(row, obj)

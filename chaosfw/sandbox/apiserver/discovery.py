@@ -6,6 +6,9 @@ Derived from the rows, every time it is asked: a custom resource appears with it
 
 from __future__ import annotations
 
+import base64
+import hashlib
+
 from chaosfw.sandbox.client.verbs import Object
 from chaosfw.sandbox.kinds.registry import Registry
 from chaosfw.sandbox.kinds.row import Kind, Subresource
@@ -35,13 +38,19 @@ def _group_item(registry: Registry, group: str) -> Object:
         {"version": version, "resources": [_resource_item(row) for row in registry.of(group, version)], "freshness": "Current"}
         for version in registry.versions()[group]
     ]
-    return {"metadata": {"name": group, "creationTimestamp": None} if group else {"creationTimestamp": None}, "versions": versions}
+    return {"metadata": {"name": group} if group else {}, "versions": versions}
+
+
+def _response(row: Kind, kind: str, group: str, version: str) -> Object:
+    """Of its own kinds a real one tells in this document only the name; of others all."""
+    own = (group, version) == (row.group, row.version) and not row.custom
+    return {"group": "" if own else group, "version": "" if own else version, "kind": kind}
 
 
 def _resource_item(row: Kind) -> Object:
     item: Object = {
         "resource": row.plural,
-        "responseKind": {"group": row.group, "version": row.version, "kind": row.kind},
+        "responseKind": _response(row, row.kind, row.group, row.version),
         "scope": "Namespaced" if row.namespaced else "Cluster",
         "singularResource": row.singular,
         "verbs": list(row.verbs),
@@ -51,12 +60,12 @@ def _resource_item(row: Kind) -> Object:
     if row.categories:
         item["categories"] = list(row.categories)
     if row.doors:
-        item["subresources"] = [_door_item(door) for door in row.doors]
+        item["subresources"] = [_door_item(row, door) for door in row.doors]
     return item
 
 
-def _door_item(door: Subresource) -> Object:
-    kind = {"group": door.group, "version": door.version, "kind": door.kind}
+def _door_item(row: Kind, door: Subresource) -> Object:
+    kind = _response(row, door.kind, door.group, door.version)
     return {"subresource": door.name, "responseKind": kind, "verbs": list(door.verbs)}
 
 
@@ -85,8 +94,10 @@ def resource_list(registry: Registry, group: str, version: str) -> Object | None
     if not rows:
         return None
     resources = [entry for row in rows for entry in _legacy_entries(row)]
-    group_version = f"{group}/{version}" if group else version
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources}
+    head: Object = {"kind": "APIResourceList", "groupVersion": version}
+    if group:
+        head = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": f"{group}/{version}"}
+    return {**head, "resources": resources}
 
 
 def _legacy_entries(row: Kind) -> list[Object]:
@@ -101,7 +112,18 @@ def _legacy_entries(row: Kind) -> list[Object]:
         own["shortNames"] = list(row.short)
     if row.categories:
         own["categories"] = list(row.categories)
+    if "get" in row.verbs:
+        own["storageVersionHash"] = _storage_hash(row)
     return [own, *(_legacy_door(row, door) for door in row.doors)]
+
+
+def _storage_hash(row: Kind) -> str:
+    """
+    Of the form in which objects are kept: apiserver, pkg/endpoints/discovery/storageversionhash.go. Events are kept in the core group's,
+    definitions in that of their beta.
+    """
+    group, version = "" if row.view else row.group, "v1beta1" if row.plural == "customresourcedefinitions" else row.version
+    return base64.b64encode(hashlib.sha256(f"{group}/{version}/{row.kind}".encode()).digest()[:8]).decode()
 
 
 def _legacy_door(row: Kind, door: Subresource) -> Object:

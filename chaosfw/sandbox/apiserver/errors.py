@@ -12,6 +12,11 @@ from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.kinds.row import Cause, Kind
 
 _REJECTED = "the server rejected our request due to an error in our request"
+_NO_RESOURCE = "the server could not find the requested resource"
+STRANGE_PATCH = "415: Unsupported Media Type"
+_NO_METHOD = "the server does not allow this method on the requested resource"
+_WITHOUT_DETAILS = (_REJECTED, _NO_RESOURCE, _NO_METHOD, STRANGE_PATCH)
+"""Whose details are told, though there are none."""
 _KEYS = {"services": "services/specs", "endpoints": "services/endpoints", "nodes": "minions"}
 """Where an API server keeps them in etcd, if not under their plural."""
 
@@ -21,7 +26,7 @@ def not_found(row: Kind, name: str) -> ApiError:
 
 
 def no_such_resource() -> ApiError:
-    return ApiError(404, "NotFound", "the server could not find the requested resource")
+    return ApiError(404, "NotFound", _NO_RESOURCE)
 
 
 def already_exists(row: Kind, name: str, *, going: bool = False) -> ApiError:
@@ -76,8 +81,7 @@ def version_needed(row: Kind, name: str) -> ApiError:
 def invalid(row: Kind, name: str, causes: Sequence[Cause], *, of_kind: bool = True) -> ApiError:
     """What is wrong twice is told once. ``of_kind`` False: as the server words it for reviews, without the kind."""
     causes = list(dict.fromkeys(causes))
-    told = [f"{cause.field}: {cause.message}" for cause in causes]
-    listed = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
+    listed = _listed(causes)
     details: Object = {
         **({"name": name} if name and of_kind else {}),
         **({"kind": row.kind} if of_kind else {}),
@@ -88,11 +92,27 @@ def invalid(row: Kind, name: str, causes: Sequence[Cause], *, of_kind: bool = Tr
     return ApiError(422, "Invalid", f'{row.qualified if of_kind else f".{row.group}"} "{name}" is invalid: {listed}', details=details)
 
 
-def bad_options(cause: Cause, *, of: str = "DeleteOptions") -> ApiError:
-    """Of a deletion or a patch."""
-    told = {"reason": cause.reason, "message": cause.message, "field": cause.field}
-    details: Object = {"group": "meta.k8s.io", "kind": of, "causes": [told]}
-    return ApiError(422, "Invalid", f'{of}.meta.k8s.io "" is invalid: {cause.field}: {cause.message}', details=details)
+def bad_options(causes: Sequence[Cause], *, of: str = "DeleteOptions") -> ApiError:
+    """Of a list, a write or a deletion."""
+    told = [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes]
+    details: Object = {"group": "meta.k8s.io", "kind": of, "causes": told}
+    return ApiError(422, "Invalid", f'{of}.meta.k8s.io "" is invalid: {_listed(causes)}', details=details)
+
+
+def _listed(causes: Sequence[Cause]) -> str:
+    told = [f"{cause.field}: {cause.message}" for cause in causes]
+    return told[0] if len(told) == 1 else f"[{', '.join(told)}]"
+
+
+def bad_version(said: str) -> ApiError:
+    return ApiError(500, "", f'resourceVersion: Invalid value: "{said}": strconv.ParseUint: parsing "{said}": invalid syntax')
+
+
+def bad_patch(why: str) -> ApiError:
+    """Of a patch whose outcome is no object of the kind; which object it would have been, the real one prints too."""
+    words = f'Invalid value: "...": {why}'
+    details: Object = {"causes": [{"reason": "FieldValueInvalid", "message": words, "field": "patch"}]}
+    return ApiError(422, "Invalid", f' "" is invalid: patch: {words}', details=details)
 
 
 def bad_request(message: str) -> ApiError:
@@ -118,7 +138,7 @@ def unauthorized() -> ApiError:
 
 
 def method_not_allowed() -> ApiError:
-    return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+    return ApiError(405, "MethodNotAllowed", _NO_METHOD)
 
 
 def unsupported_media_type(message: str) -> ApiError:
@@ -143,7 +163,7 @@ def status_of(error: ApiError) -> Object:
     }
     if not error.reason:
         del body["reason"]
-    if error.details or error.message == _REJECTED:
+    if error.details or error.message in _WITHOUT_DETAILS:
         body["details"] = error.details
     return {**body, "code": error.code}
 

@@ -15,7 +15,7 @@ import yaml
 from aiohttp import web
 
 from chaosfw.sandbox import channels, forwarding
-from chaosfw.sandbox.apiserver import errors, table, watch
+from chaosfw.sandbox.apiserver import asked, errors, ownership, table, watch
 from chaosfw.sandbox.apiserver.inside import finalize
 from chaosfw.sandbox.apiserver.route import Target
 from chaosfw.sandbox.apiserver.scope import Scope, scope
@@ -24,7 +24,7 @@ from chaosfw.sandbox.apiserver.table import Form
 from chaosfw.sandbox.apiserver.verbs import DeleteOptions, Outcome, PatchForm, Verbs, WriteOptions
 from chaosfw.sandbox.client.verbs import ApiError, Object, PodDoor
 from chaosfw.sandbox.kinds import reviews
-from chaosfw.sandbox.kinds.row import Cause, forbidden, read, required, unsupported
+from chaosfw.sandbox.kinds.row import read
 from chaosfw.sandbox.schema import protobuf
 
 JSON = "application/json"
@@ -35,6 +35,14 @@ PATCHES: Mapping[str, PatchForm] = {
     "application/apply-patch+yaml": "apply",
     "application/apply-patch+json": "apply",
 }
+BODIES = (JSON, "application/yaml", "application/vnd.kubernetes.protobuf", "", "application/octet-stream")
+_FORMATS = "the body of the request was in an unknown format - accepted media types include: {}"
+_NO_OBJECT = (
+    "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: json: cannot unmarshal {} "
+    "into Go value of type struct {} ({})"
+)
+_GO_KINDS = {str: "string", list: "array", bool: "bool"}
+_GO_HEAD = '{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 _NO_SPDY = "{} goes over WebSocket here ({} or {}), and not over SPDY alone: kubectl 1.31 and later ask for it first"
 
 
@@ -46,6 +54,7 @@ class Exchange:
         self._through = through
         self._row = target.row
         self._query = request.query
+        self._dry = list(request.query.getall("dryRun", []))
         self._form = table.wanted(request.headers.get("Accept", ""), include=self._query.get("includeObject", ""))
 
     async def answer(self) -> web.StreamResponse:
@@ -62,14 +71,14 @@ class Exchange:
             return await self._update()
         if method == "PATCH" and self._target.name:
             return await self._patch()
-        if method == "DELETE":
+        if method == "DELETE" and "delete" in self._row.verbs:
             return await self._delete()
         raise errors.method_not_allowed()
 
     # --- reading
 
     async def _get(self) -> web.StreamResponse:
-        if self._flag("watch"):
+        if self._target.watched:
             return await self._watch(scope(self._row, namespace=self._target.namespace, fields=f"metadata.name={self._target.name}"))
         found = self._verbs.get(self._row, self._target.namespace, self._target.name)
         return reply(table.one(self._row, found, self._form))
@@ -77,22 +86,27 @@ class Exchange:
     async def _list(self) -> web.StreamResponse:
         if "list" not in self._row.verbs:
             raise errors.method_not_allowed()
-        about = self._scope()
-        if self._flag("watch"):
+        about, watching, limit = self._scope(), self._target.watched or self._flag("watch"), asked.number(self._query, "limit")
+        asked.check_list(self._query, watching=watching)
+        if watching:
             return await self._watch(about)
-        wanted, current = int(self._query.get("resourceVersion") or 0), self._verbs.store.version
+        wanted, current = self._version(), self._verbs.store.version
         if wanted > current:
             raise errors.too_large(wanted, current=current)
         version = self._query.get("resourceVersion", "") if self._query.get("resourceVersionMatch") == "Exact" else ""
-        page = self._verbs.page(
-            about, limit=int(self._query.get("limit") or 0), token=self._query.get("continue", ""), version=int(version or 0)
-        )
+        page = self._verbs.page(about, limit=max(0, limit), token=self._query.get("continue", ""), version=int(version or 0))
         metadata: Object = {"resourceVersion": str(page.version)}
         if page.more:
             metadata["continue"] = page.more
         if page.remaining:
             metadata["remainingItemCount"] = page.remaining
         return reply(table.many(self._row, page.entries, self._form, metadata))
+
+    def _version(self) -> int:
+        said = self._query.get("resourceVersion") or "0"
+        if not said.isdigit():
+            raise errors.bad_version(said)
+        return int(said)
 
     async def _watch(self, about: Scope) -> web.StreamResponse:
         wish = watch.Wish(
@@ -108,6 +122,7 @@ class Exchange:
     # --- writing
 
     async def _create(self) -> web.StreamResponse:
+        asked.check_write(self._query, dry=self._dry, method="POST")
         body = await self._body()
         if self._row.resource == "bindings":
             name = str((body.get("metadata") or {}).get("name", ""))
@@ -118,22 +133,25 @@ class Exchange:
                 raise errors.invalid(self._row, "", causes, of_kind=False)
             if self._row.kind == "SelfSubjectRulesReview" and not (body.get("spec") or {}).get("namespace"):
                 raise errors.bad_request("no namespace on request")
-            return reply(_dump(reviews.answer(self._row, body, user=self._user)), status=201)
+            told = reviews.answer(self._row, body, user=self._user)
+            if self._row.kind.endswith("AccessReview"):
+                told["metadata"] = {**told["metadata"], "managedFields": ownership.created(self._options().write(self._row), body)}
+            return reply(_dump(told), status=201)
         return self._wrote(self._verbs.create(self._row, self._target.namespace, body, self._options()))
 
     async def _update(self) -> web.StreamResponse:
+        asked.check_write(self._query, dry=self._dry, method="PUT")
         place = (self._row, self._target.namespace, self._target.name)
         return self._wrote(self._verbs.update(*place, await self._body(), self._options(), status=self._target.subresource == "status"))
 
     async def _patch(self) -> web.StreamResponse:
         form, body = await self._patch_body()
-        if wrong := self._wrong_patch_options(form):
-            raise errors.bad_options(wrong, of="PatchOptions")
+        asked.check_write(self._query, dry=self._dry, method="PATCH", form=form)
         place = (self._row, self._target.namespace, self._target.name)
         return self._wrote(self._verbs.patch(*place, body, form, self._options(), status=self._target.subresource == "status"))
 
     async def _delete(self) -> web.StreamResponse:
-        options = self._delete_options(await self._body(optional=True))
+        options = asked.delete_options(await self._body(optional=True), self._query, dry=self._dry)
         warnings = (self._row.orphans,) if self._row.orphans and not options.propagation else ()
         try:
             return _warned(self._remove(options), warnings)
@@ -178,7 +196,7 @@ class Exchange:
         if name == "eviction" and method == "POST":
             if (body.get("metadata") or {}).get("name", place[1]) not in ("", place[1]):
                 raise errors.bad_request("name in URL does not match name in Eviction object")
-            told = self._delete_options(body.get("deleteOptions") or {}, query=False)
+            told = asked.delete_options(body.get("deleteOptions") or {}, {}, dry=self._dry)
             return reply(_dump(eviction.evict(self._verbs, *place, told)), status=201)
         if name == "token" and method == "POST":
             return reply(_dump(token.issue(self._verbs, *place, body)), status=201)
@@ -188,12 +206,12 @@ class Exchange:
 
     async def _exec(self, place: tuple[str, str]) -> web.StreamResponse:
         container = log.chosen(self._verbs, *place, self._query.get("container", ""))
-        asked = channels.wanted(self._request)
-        if not asked.command:
+        wish = channels.wanted(self._request)
+        if not wish.command:
             raise errors.bad_request("you must specify at least 1 command for the container")
         if not channels.speaks(self._request):
             raise ApiError(400, "BadRequest", _NO_SPDY.format("exec", *channels.PROTOCOLS))
-        return await channels.carry(self._request, await self._door.execute(*place, container, wanted=asked))
+        return await channels.carry(self._request, await self._door.execute(*place, container, wanted=wish))
 
     async def _forward(self, place: tuple[str, str]) -> web.StreamResponse:
         if not read(self._verbs.get(self._row, *place).obj, "spec.nodeName"):
@@ -226,36 +244,11 @@ class Exchange:
 
     def _options(self) -> WriteOptions:
         return WriteOptions(
-            dry_run="All" in self._query.getall("dryRun", []),
+            dry_run="All" in self._dry,
             validation=self._query.get("fieldValidation", "") or "Warn",
             manager=self._query.get("fieldManager", "") or _program(self._request.headers.get("User-Agent", "")),
             force=self._flag("force"),
             door="scale" if self._target.subresource == "scale" else "",
-        )
-
-    def _wrong_patch_options(self, form: PatchForm) -> Cause | None:
-        if form == "apply":
-            return None if self._query.get("fieldManager") else required("fieldManager", "is required for apply patch")
-        return forbidden("force", "may not be specified for non-apply patch") if "force" in self._query else None
-
-    def _propagation(self, told: Mapping[str, Any]) -> str:
-        propagation = str(told.get("propagationPolicy") or "")
-        if propagation not in ("", "Foreground", "Background", "Orphan"):
-            cause = unsupported("propagationPolicy", propagation, ("Foreground", "Background", "Orphan", "nil"))
-            raise errors.bad_options(cause)
-        return propagation or {"true": "Orphan", "false": "Background"}.get(str(told.get("orphanDependents", "")).lower(), "")
-
-    def _delete_options(self, body: Object, *, query: bool = True) -> DeleteOptions:
-        """The query counts only where there is no body."""
-        told: Mapping[str, Any] = body or (self._query if query else {})
-        grace = told.get("gracePeriodSeconds")
-        conditions = body.get("preconditions") or {}
-        return DeleteOptions(
-            grace=None if grace in (None, "") else int(str(grace)),
-            propagation=self._propagation(told),
-            uid=conditions.get("uid") or "",
-            version=conditions.get("resourceVersion") or "",
-            dry_run="All" in (*(body.get("dryRun") or ()), *self._query.getall("dryRun", [])),
         )
 
     async def _body(self, *, optional: bool = False) -> Object:
@@ -263,18 +256,19 @@ class Exchange:
         if not raw and optional:
             return {}
         kind = self._request.headers.get("Content-Type", JSON).partition(";")[0].strip()
+        if kind not in BODIES:
+            raise errors.unsupported_media_type(_FORMATS.format(", ".join(BODIES[:3])))
         body = _parse_protobuf(raw) if raw.startswith(protobuf.MAGIC) else _parse(raw, is_yaml="yaml" in kind)
         if not isinstance(body, dict):
-            raise errors.bad_request("couldn't get version/kind; json parse error: the body is not an object")
+            said = _GO_KINDS.get(type(body), "number")
+            raise errors.bad_request(_NO_OBJECT.format(self._row.kind, said, _GO_HEAD, raw.hex()))
         return body
 
     async def _patch_body(self) -> tuple[PatchForm, Any]:
         kind = self._request.headers.get("Content-Type", "").partition(";")[0].strip()
         form = PATCHES.get(kind)
         if form is None:
-            raise errors.unsupported_media_type(
-                f"the body of the request was in an unknown format - accepted media types include: {', '.join(PATCHES)}"
-            )
+            raise errors.unsupported_media_type(errors.STRANGE_PATCH)
         return form, _parse(await self._request.read(), is_yaml="yaml" in kind)
 
 

@@ -14,7 +14,7 @@ from chaosfw.sandbox.apiserver.store import Change, Mark, Subscription, TooOldEr
 from chaosfw.sandbox.apiserver.subresources import binding, eviction, scale
 from chaosfw.sandbox.apiserver.verbs import DeleteOptions, Verbs, WriteOptions, resource_of
 from chaosfw.sandbox.client.verbs import Object, PatchStyle
-from chaosfw.sandbox.kinds.row import Kind
+from chaosfw.sandbox.kinds.row import Kind, read
 
 _NEW = WriteOptions()
 
@@ -94,7 +94,8 @@ def finalize(verbs: Verbs, row: Kind, name: str, body: Object) -> Object:
     """The finalizers of a namespace's spec, which only this door changes."""
 
     def edit(copy: Object) -> None:
-        copy["spec"] = body.get("spec") or {}
+        finalizers = read(body, "spec.finalizers") or []
+        copy["spec"] = {"finalizers": finalizers} if finalizers else {}
 
     return verbs.change(row, "", name, edit).entry.copy()
 

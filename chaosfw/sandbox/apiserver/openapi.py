@@ -76,6 +76,7 @@ def _document(rows: list[Kind]) -> Object:
         _collect(_schema_name(row), schemas)
         if row.type is None:
             schemas[_schema_name(row)] = _free(row)
+            _collect(types.OBJECT_META, schemas)
     return {"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "v1.37.2"}, "paths": paths, "components": {"schemas": schemas}}
 
 
@@ -84,8 +85,13 @@ def _schema_name(row: Kind) -> str:
 
 
 def _free(row: Kind) -> Object:
+    """Of a custom kind: its own schema, and what every object has."""
     gvk = [{"group": row.group, "version": row.version, "kind": row.kind}]
-    return {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "x-kubernetes-group-version-kind": gvk}
+    own = row.schema or {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    meta: Object = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"$ref": _REFERENCE + types.OBJECT_META}}
+    if own.get("properties"):
+        own = {**own, "properties": {**meta, **own["properties"], "metadata": meta["metadata"]}}
+    return {**own, "x-kubernetes-group-version-kind": gvk}
 
 
 def _collect(name: str, found: Object) -> None:

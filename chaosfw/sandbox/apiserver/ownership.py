@@ -264,7 +264,8 @@ def _last_applied(config: Object) -> str:
 def _check(write: Write, config: Object) -> None:
     row = write.row
     if (config.get("apiVersion"), config.get("kind")) != (row.api_version, row.kind):
-        raise errors.bad_request(f"invalid object type: {config.get('apiVersion', '')}, Kind={config.get('kind', '')}")
+        group, _, version = str(config.get("apiVersion", "")).rpartition("/")
+        raise errors.bad_request(f"invalid object type: {group}/{version}, Kind={config.get('kind', '')}")
     metadata = config.get("metadata")
     if isinstance(metadata, dict) and metadata.get("managedFields") is not None:
         raise errors.bad_request("metadata.managedFields must be nil")

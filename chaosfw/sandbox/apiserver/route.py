@@ -4,7 +4,7 @@ From a path to what it names: a kind's row, perhaps a namespace, a name, a subre
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chaosfw.sandbox.kinds.registry import Registry
 from chaosfw.sandbox.kinds.row import Kind
@@ -18,6 +18,8 @@ class Target:
     namespace: str = ""
     name: str = ""
     subresource: str = ""
+    watched: bool = False
+    """By the old way, whose path says so and not its query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,9 @@ def resolve(path: str, registry: Registry) -> Target | Unknown | None:
         return None
     if not registry.of(group, version):
         return None
+    if rest[0] == "watch" and len(rest) > 1:
+        found = _target(rest[1:], group, version, registry)
+        return replace(found, watched=True) if found and not found.subresource else Unknown()
     return _target(rest, group, version, registry) or Unknown()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chaosfw.sandbox.apiserver import errors
-from chaosfw.sandbox.apiserver.store import Change, Entry, Key
+from chaosfw.sandbox.apiserver.store import Change, Entry, Key, entry
 from chaosfw.sandbox.client.verbs import Object
 from chaosfw.sandbox.kinds.row import Kind
 from chaosfw.sandbox.objects import selectors
@@ -40,14 +40,16 @@ class Scope:
         return selectors.fields_match(self.fields, lambda name: self.row.read_field(seen, name))
 
     def event(self, change: Change) -> tuple[str, Entry] | None:
-        """Entering the selection is ADDED, leaving it is DELETED (with the version of the change), else MODIFIED."""
+        """Entering the selection is ADDED, leaving it is DELETED (as it was, with the version of the change), else MODIFIED."""
         before = change.old is not None and self.has(change.key, change.old.obj)
         after = change.new is not None and self.has(change.key, change.new.obj)
         if before and after:
             return "MODIFIED", change.last
         if after:
             return "ADDED", change.last
-        return ("DELETED", change.last) if before else None
+        if not before:
+            return None
+        return "DELETED", change.last if change.new is None or change.old is None else entry(change.old.copy(), change.version)
 
 
 def scope(row: Kind, *, namespace: str = "", labels: str = "", fields: str = "") -> Scope:

@@ -74,7 +74,7 @@ class ApiServer:
         self._documents = Documents(self._registry)
         self._runner: web.ServerRunner | None = None
         self._address = ""
-        bootstrap.lay_out(self._verbs)
+        bootstrap.lay_out(self._verbs, address=admission.first_address)
 
     def client(self, *, manager: str = "") -> Client:
         """The verbs without a socket; usable before ``start``. ``manager``: who owns what is changed through it."""

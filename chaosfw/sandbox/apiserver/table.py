@@ -107,5 +107,5 @@ def _definition(column: Column) -> Object:
 def _row(row: Kind, obj: Object, form: Form, now: float) -> Object:
     cells = [column.cell(obj, now) for column in row.columns]
     if form.include == "None":
-        return {"cells": cells}
+        return {"cells": cells, "object": None}
     return {"cells": cells, "object": obj if form.include == "Object" else _partial(obj)}

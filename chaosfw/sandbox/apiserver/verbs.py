@@ -148,7 +148,10 @@ class Verbs:
         if there := self.store.get(row.resource, _key_of(row, obj)):
             raise errors.already_exists(row, obj["metadata"]["name"], going=bool(there.obj["metadata"].get("deletionTimestamp")))
         version = int(named) if named.isdigit() else 0
-        return Outcome(self._store(row, obj, options.dry_run, version=version), created=True, warnings=tuple(draft.warnings))
+        stored = self._store(row, obj, options.dry_run, version=version)
+        if row is DEFINITION and not options.dry_run:
+            self._establish(stored.obj)
+        return Outcome(stored, created=True, warnings=tuple(draft.warnings))
 
     def update(
         self,
@@ -206,7 +209,10 @@ class Verbs:
         changed = apply_patch(row, start, body, form)
         if not isinstance(changed, dict) or not isinstance(changed.get("metadata"), dict):
             raise errors.bad_request("the patch leaves no object")
-        return self.update(row, namespace, name, changed, options, status=status)
+        try:
+            return self.update(row, namespace, name, changed, options, status=status)
+        except writing.UnfitError as error:
+            raise errors.bad_patch(error.why) from error
 
     def _apply(self, row: Kind, namespace: str, name: str, body: Any, options: WriteOptions, *, status: bool) -> Outcome:
         """Server-side apply: what is missing is created; what its owner does not say again is gone."""
@@ -219,7 +225,7 @@ class Verbs:
         try:
             draft = writing.fit(row, obj, validation="Ignore")
         except writing.UnfitError as error:
-            raise ownership.unreadable(row, body, str(error.__cause__)) from error
+            raise ownership.unreadable(row, body, error.why) from error
         draft.said, draft.owned = None, owned
         with _told(draft):
             if old is not None:
@@ -251,7 +257,7 @@ class Verbs:
         if dry_run:
             return entry(obj, version) if version else unstored(obj)
         stored = self.store.put(row.resource, _key_of(row, obj), obj)
-        if row is DEFINITION:
+        if row is DEFINITION and custom.is_served(stored.obj):
             self._define(stored.obj)
         return stored
 
@@ -276,6 +282,8 @@ class Verbs:
         silent = not options.propagation
         _add_finalizer(obj, "Orphan" if row.orphans and silent and not _waits_for_collector(obj) else options.propagation)
         grace = _grace(row, obj, options)
+        if row is DEFINITION:
+            custom.end(obj)
         gone = grace == 0 and not _finalizers(row, obj)
         _mark(row, obj, grace)
         if options.dry_run:
@@ -284,7 +292,10 @@ class Verbs:
             if row.grace is not None and not writing.is_same(obj, old.obj):
                 self._store(row, obj, False, version=old.version)  # those that watch see it marked first
             return Outcome(self._remove(row, _key_of(row, obj)), gone=True)
-        return Outcome(old if writing.is_same(obj, old.obj) else self._store(row, obj, False, version=old.version))
+        outcome = Outcome(old if writing.is_same(obj, old.obj) else self._store(row, obj, False, version=old.version))
+        if row is DEFINITION:
+            self._clean_up(name)
+        return outcome
 
     def delete_collection(self, scope: Scope, options: DeleteOptions) -> list[Entry]:
         """The objects as they were; those that vanish in between are left out."""
@@ -294,6 +305,19 @@ class Verbs:
         return page.entries
 
     # --- definitions of custom resources
+
+    def _establish(self, definition: Object) -> None:
+        """What a real one does in the seconds after, in controllers of its own."""
+        itself, change = WriteOptions(manager="kube-apiserver"), {"status": custom.established(definition)}
+        self.patch(DEFINITION, "", definition["metadata"]["name"], change, "merge", itself, status=True)
+
+    def _clean_up(self, name: str) -> None:
+        """A definition that is to go takes its objects along."""
+
+        def let_go(obj: Object) -> None:
+            obj["metadata"]["finalizers"] = [one for one in obj["metadata"].get("finalizers", ()) if one != custom.CLEANUP]
+
+        self.change(DEFINITION, "", name, let_go)
 
     def _define(self, definition: Object) -> None:
         self.registry.remove(group=definition["spec"]["group"], plural=definition["spec"]["names"]["plural"])
@@ -342,7 +366,9 @@ def apply_patch(row: Kind, target: Object, body: Any, form: PatchForm) -> Object
             return dict(patch.merge(target, body))
         return dict(patch.strategic(target, body, row.type))
     except patch.PatchError as error:
-        raise (errors.rejected() if form == "json" else errors.bad_request(str(error))) from error
+        if form == "json":
+            raise errors.rejected() from error
+        raise (ApiError(500, "", str(error)) if isinstance(error, patch.KeylessError) else errors.bad_request(str(error))) from error
 
 
 def _meta(one: Entry, field: str) -> str:
@@ -396,8 +422,9 @@ def _mark(row: Kind, obj: Object, grace: int) -> None:
     if metadata.get("deletionTimestamp") and earlier is not None and earlier <= grace:
         return
     metadata["deletionTimestamp"] = moments.stamp(SYSTEM.wall_ns() + grace * NANOSECONDS)
-    metadata["deletionGracePeriodSeconds"] = grace
-    if metadata.get("generation"):
+    if row.resource != "namespaces" and row is not DEFINITION:
+        metadata["deletionGracePeriodSeconds"] = grace
+    if metadata.get("generation") and earlier is None and row is not DEFINITION:
         metadata["generation"] += 1
     if row.resource == "namespaces":
         obj["status"] = {**obj.get("status", {}), "phase": "Terminating"}
@@ -419,7 +446,10 @@ def _make_token(version: int, after: Key) -> str:
 
 def _read_token(token: str) -> tuple[int, Key]:
     try:
-        version, namespace, name = json.loads(urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        said = urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode("latin-1")
+        version, namespace, name = json.loads(said)
     except ValueError as error:
-        raise errors.bad_request("continue key is not valid: " + str(error)) from error
+        first = ascii(said[:1])[1:-1].replace("\\x", "\\u00") if "said" in locals() else ""
+        why = f"invalid character '{first}' looking for beginning of value" if first else str(error)
+        raise errors.bad_request(f"invalid continue token: continue key is not valid: {why}") from error
     return int(version), (namespace, name)

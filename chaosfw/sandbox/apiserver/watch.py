@@ -19,7 +19,6 @@ from chaosfw.sandbox.apiserver.store import Entry, Mark, Store, Subscription, To
 from chaosfw.sandbox.apiserver.table import Form
 from chaosfw.sandbox.apiserver.verbs import resource_of
 from chaosfw.sandbox.client.verbs import ApiError, Object
-from chaosfw.sandbox.kinds.row import Cause
 
 BOOKMARK_EVERY = 60.0
 LONGEST = (1800.0, 3600.0)
@@ -49,16 +48,8 @@ class Wish:
 
 def check(wish: Wish, scope: Scope, store: Store) -> None:
     """Refuses, before the stream starts, what a real server refuses with a status."""
-    if wish.initial is not None and wish.match != "NotOlderThan":
-        cause = Cause(
-            "FieldValueForbidden",
-            "resourceVersionMatch",
-            "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        )
-        refusal = errors.invalid(scope.row, "", [cause])
-        raise ApiError(422, "Invalid", f'ListOptions.meta.k8s.io "" is invalid: {cause.field}: {cause.message}', details=refusal.details)
     if not wish.since.isdigit() and wish.since:
-        raise errors.bad_request(f'Invalid value: "{wish.since}": strconv.ParseUint: parsing "{wish.since}": invalid syntax')
+        raise errors.bad_version(wish.since)
     if not wish.from_now and int(wish.since) > store.version:
         details = {"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}], "retryAfterSeconds": 1}
         raise ApiError(504, "Timeout", f"Too large resource version: {wish.since}, current: {store.version}", details=details)

@@ -43,7 +43,11 @@ _GENERATED_NAME_ROOM = 58
 
 
 class UnfitError(ApiError):
-    """A value of the wrong type: there is no such object."""
+    """A value of the wrong type, or a field that nobody knows: there is no such object. ``why`` is the part that does not name its kind."""
+
+    def __init__(self, row: Kind, why: str) -> None:
+        super().__init__(400, "BadRequest", f'{row.kind} in version "{row.version}" cannot be handled as a {row.kind}: {why}')
+        self.why = why
 
 
 @dataclass(slots=True)
@@ -69,32 +73,40 @@ def fit(row: Kind, body: Object, *, validation: str) -> Draft:
         raise errors.bad_request("the object provided is unrecognized (must be of type Object)")
     for name, wanted in (("apiVersion", row.api_version), ("kind", row.kind)):
         if body.get(name) not in (None, "", wanted):
-            said, ours = body.get(name), f"{row.kind}.{row.version}.{row.group}".rstrip(".")
-            raise errors.bad_request(f"{name} in the data ({said}) does not match the expected {name} ({wanted}) of {ours}")
+            raise _misread(row, body, name=name, wanted=wanted)
     try:
         fitted = types.fit(body, row.type)
         metadata = types.fit(body.get("metadata") or {}, types.by_name(types.OBJECT_META))
     except types.MisfitError as error:
-        raise UnfitError(400, "BadRequest", _unhandled(row, str(error))) from error
+        raise UnfitError(row, str(error)) from error
     value, gone = row.prune(fitted.value) if row.prune else (fitted.value, [])
     strange = (f"metadata.{name}" for name in metadata.unknown if row.custom)
     unknown = [f'unknown field "{name}"' for name in (*fitted.unknown, *gone, *strange)]
     if unknown and validation == "Strict":
-        raise errors.bad_request(_unhandled(row, f"strict decoding error: {', '.join(unknown)}"))
+        raise UnfitError(row, f"strict decoding error: {', '.join(unknown)}")
     obj = {**value, "apiVersion": row.api_version, "kind": row.kind, "metadata": metadata.value}
     said = (body.get("metadata") or {}).get("managedFields")
     return Draft(obj, unknown if validation == "Warn" else [], said if isinstance(said, list) else None)
 
 
-def _unhandled(row: Kind, why: str) -> str:
-    return f'{row.kind} in version "{row.version}" cannot be handled as a {row.kind}: {why}'
+def _misread(row: Kind, body: Object, *, name: str, wanted: str) -> ApiError:
+    """An object of another kind: one that is known cannot be made into this one."""
+    said, version = str(body.get("kind") or row.kind), str(body.get("apiVersion") or row.api_version)
+    group, _, number = version.rpartition("/")
+    if types.of_kind(group, number, said) is None or row.custom:
+        ours = f"{row.kind}.{row.version}.{row.group}".rstrip(".")
+        return errors.bad_request(f"{name} in the data ({body.get(name)}) does not match the expected {name} ({wanted}) of {ours}")
+    why = (
+        f"converting ({group.partition('.')[0] or 'v1'}.{said}) to ({row.group.partition('.')[0] or 'core'}.{row.kind}): unknown conversion"
+    )
+    return errors.bad_request(f'{said} in version "{number}" cannot be handled as a {row.kind}: {why}')
 
 
 def prepare_new(row: Kind, draft: Draft, *, namespace: str, admission: Admission, write: Write) -> Object:
     """A new object, complete but for its version."""
     obj, metadata = draft.obj, draft.obj["metadata"]
     if metadata.get("resourceVersion"):
-        raise ApiError(500, "InternalError", "Internal error occurred: resourceVersion should not be set on objects to be created")
+        raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
     for name in _SERVER_ONLY:
         metadata.pop(name, None)
     _place(row, metadata, namespace)
@@ -194,9 +206,7 @@ def _place(row: Kind, metadata: Object, namespace: str) -> None:
         metadata.pop("namespace", None)
         return
     if metadata.get("namespace") not in (None, "", namespace):
-        raise errors.bad_request(
-            f"the namespace of the provided object does not match the namespace sent on the request: {metadata['namespace']} != {namespace}"
-        )
+        raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
     metadata["namespace"] = namespace
 
 

@@ -19,6 +19,7 @@ from chaosfw.sandbox.controllers.jobs import Jobs
 from chaosfw.sandbox.controllers.namespaces import Namespaces
 from chaosfw.sandbox.controllers.nodes import LEASES, Nodes
 from chaosfw.sandbox.controllers.orphans import QUARANTINE, Orphans
+from chaosfw.sandbox.controllers.protection import VOLUMES, Protection
 from chaosfw.sandbox.controllers.recorder import Recorder
 from chaosfw.sandbox.controllers.replicas import ReplicaSets
 from chaosfw.sandbox.controllers.revisions import RESOURCE as REVISIONS
@@ -46,7 +47,7 @@ OWNED = (
 )
 """Resources whose owners are minded."""
 
-OTHERS = ("namespaces", "nodes", LEASES, DEFINITIONS)
+OTHERS = ("namespaces", "nodes", LEASES, DEFINITIONS, VOLUMES)
 
 
 class Controllers:
@@ -69,6 +70,7 @@ class Controllers:
             Expiry(self._caches),
             Endpoints(self._caches),
             Disruption(self._caches),
+            Protection(self._caches),
             self._garbage,
             self._nodes,
             TaintEvictions(self._caches, self._recorder("taint-eviction-controller")),

@@ -40,9 +40,45 @@ def _born_namespace(obj: Object) -> None:
 
 def _default_node(obj: Object) -> None:
     obj.setdefault("spec", {})
+    if not obj["spec"].get("unschedulable"):
+        obj["spec"].pop("unschedulable", None)
     status = obj.setdefault("status", {})
     if capacity := status.get("capacity"):
         status.setdefault("allocatable", dict(capacity))
+    status.setdefault("daemonEndpoints", {}).setdefault("kubeletEndpoint", {"Port": 0})
+    status["nodeInfo"] = {**dict.fromkeys(_INFO, ""), **status.get("nodeInfo", {})}
+
+
+_INFO = (
+    "machineID",
+    "systemUUID",
+    "bootID",
+    "kernelVersion",
+    "osImage",
+    "containerRuntimeVersion",
+    "kubeletVersion",
+    "kubeProxyVersion",
+    "operatingSystem",
+    "architecture",
+)
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+NOT_READY = "node.kubernetes.io/not-ready"
+
+
+def _born_node(obj: Object) -> None:
+    """Nobody is put on it before it has been seen to be ready."""
+    taints = obj["spec"].get("taints") or []
+    if not any(taint.get("key") == NOT_READY and taint.get("effect") == "NoSchedule" for taint in taints):
+        obj["spec"]["taints"] = [*taints, {"key": NOT_READY, "effect": "NoSchedule"}]
+
+
+def _check_node(new: Object, old: Object | None) -> list[Cause]:
+    taints = enumerate(items(new, "spec.taints"))
+    odd = [(index, str(taint.get("effect", ""))) for index, taint in taints if taint.get("effect") not in _EFFECTS]
+    return [
+        unsupported(f"metadata.taints[{index}].effect", effect, _EFFECTS) if effect else required(f"metadata.taints[{index}].effect")
+        for index, effect in odd
+    ]
 
 
 def _node_status(obj: Object, now: float) -> str:
@@ -185,6 +221,8 @@ NODE = Kind(
     fields={"spec.unschedulable": "spec.unschedulable"},
     keeps_status_on_create=True,
     defaults=_default_node,
+    born=_born_node,
+    validate=_check_node,
 )
 
 LEASE = Kind(
@@ -203,7 +241,7 @@ CONFIG_MAP = Kind(
     kind="ConfigMap",
     plural="configmaps",
     short=("cm",),
-    columns=(NAME, Column("Data", _data, type="integer"), AGE),
+    columns=(NAME, Column("Data", _data), AGE),
     has_status=False,
     validate=_check_data,
 )
@@ -211,7 +249,7 @@ CONFIG_MAP = Kind(
 SECRET = Kind(
     kind="Secret",
     plural="secrets",
-    columns=(NAME, Column("Type", text("type")), Column("Data", _data, type="integer"), AGE),
+    columns=(NAME, Column("Type", text("type")), Column("Data", _data), AGE),
     fields={"type": "type"},
     has_status=False,
     defaults=_default_secret,
@@ -222,7 +260,7 @@ SERVICE_ACCOUNT = Kind(
     kind="ServiceAccount",
     plural="serviceaccounts",
     short=("sa",),
-    columns=(NAME, Column("Secrets", lambda obj, now: len(obj.get("secrets") or ()), type="integer"), AGE),
+    columns=(NAME, AGE),
     has_status=False,
     subresources=(Subresource("token", "TokenRequest", ("create",), "authentication.k8s.io", "v1"),),
     answers_deleted_object=True,

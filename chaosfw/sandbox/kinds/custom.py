@@ -12,7 +12,12 @@ from chaosfw.sandbox.client.verbs import Object
 from chaosfw.sandbox.kinds import structural
 from chaosfw.sandbox.kinds.row import AGE, NAME, SCALE, Cause, Column, Kind, invalid, items, read, required, text
 from chaosfw.sandbox.objects import moments
+from chaosfw.timing import SYSTEM
 
+_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+"""In the order in which custom kinds tell them."""
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+"""Holds a definition until its objects are gone."""
 _INDEX = re.compile(r"\[(\d+)\]")
 
 
@@ -36,15 +41,32 @@ def _validate(new: Object, old: Object | None) -> list[Cause]:
 
 def _born(obj: Object) -> None:
     stored = [version["name"] for version in items(obj, "spec.versions") if version.get("storage")]
+    obj["status"] = {"conditions": None, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored}
+
+
+def established(obj: Object) -> Object:
+    """The status of a definition by which its kind is served."""
     made = obj["metadata"].get("creationTimestamp", "")
-    obj["status"] = {
-        "acceptedNames": obj["spec"]["names"],
-        "storedVersions": stored,
-        "conditions": [
-            _condition("NamesAccepted", "NoConflicts", "no conflicts found", made),
-            _condition("Established", "InitialNamesAccepted", "the initial names have been accepted", made),
-        ],
-    }
+    conditions = [
+        _condition("NamesAccepted", "NoConflicts", "no conflicts found", made),
+        _condition("Established", "InitialNamesAccepted", "the initial names have been accepted", made),
+    ]
+    return {"acceptedNames": obj["spec"]["names"], "conditions": conditions}
+
+
+def end(obj: Object) -> None:
+    """Of one that is deleted: first its objects go."""
+    if CLEANUP not in (held := obj["metadata"].get("finalizers", [])):
+        obj["metadata"]["finalizers"] = [*held, CLEANUP]
+    told = read(obj, "status.conditions") or []
+    if not any(one["type"] == "Terminating" for one in told):
+        why = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
+        condition = _condition("Terminating", "InstanceDeletionPending", why, moments.stamp(SYSTEM.wall_ns()))
+        obj["status"] = {**obj.get("status", {}), "conditions": [*told, condition]}
+
+
+def is_served(obj: Object) -> bool:
+    return any(one.get("type") == "Established" and one.get("status") == "True" for one in items(obj, "status.conditions"))
 
 
 def _condition(kind: str, reason: str, message: str, at: str) -> Object:
@@ -63,6 +85,7 @@ def rows(definition: Object) -> list[Kind]:
             namespaced=spec.get("scope") == "Namespaced",
             short=tuple(names.get("shortNames") or ()),
             categories=tuple(names.get("categories") or ()),
+            verbs=_VERBS,
             columns=_columns(version),
             has_status="status" in (version.get("subresources") or {}),
             has_generation=True,
@@ -127,7 +150,7 @@ DEFINITION = Kind(
     namespaced=False,
     short=("crd", "crds"),
     categories=("api-extensions",),
-    columns=(NAME, Column("Created At", text("metadata.creationTimestamp"))),
+    columns=(NAME, Column("Created At", text("metadata.creationTimestamp"), type="date")),
     has_generation=True,
     defaults=_defaults,
     born=_born,

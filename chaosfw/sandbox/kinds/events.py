@@ -25,10 +25,13 @@ _OLD_NAMES = {new: old for old, new in _NEW_NAMES.items()}
 def _default_event(obj: Object) -> None:
     obj.setdefault("involvedObject", {})
     obj.setdefault("source", {})
-    obj.setdefault("reportingComponent", "")
-    obj.setdefault("reportingInstance", "")
     obj.setdefault("firstTimestamp", None)
     obj.setdefault("lastTimestamp", None)
+
+
+def _assign_event(obj: Object) -> None:
+    obj.setdefault("reportingComponent", "")
+    obj.setdefault("reportingInstance", "")
     obj.setdefault("eventTime", None)
 
 
@@ -77,7 +80,7 @@ _COLUMNS = (
     Column("Source", _source, wide=True),
     Column("Message", lambda obj, now: str(obj.get("message") or obj.get("note") or "").strip()),
     Column("First Seen", lambda obj, now: moments.age(_first(obj), now), wide=True),
-    Column("Count", lambda obj, now: obj.get("count") or read(obj, "series.count") or 1, type="integer", wide=True),
+    Column("Count", lambda obj, now: obj.get("count") or read(obj, "series.count") or 1, wide=True),
     Column("Name", NAME.cell, wide=True, format="name"),
 )
 
@@ -99,6 +102,7 @@ EVENT = Kind(
     },
     has_status=False,
     defaults=_default_event,
+    assigns=_assign_event,
 )
 
 NEW_EVENT = Kind(

@@ -400,7 +400,7 @@ CRON_JOB = Kind(
         NAME,
         Column("Schedule", text("spec.schedule")),
         Column("Timezone", text("spec.timeZone", absent="<none>")),
-        Column("Suspend", lambda obj, now: str(read(obj, "spec.suspend", False))),
+        Column("Suspend", lambda obj, now: str(read(obj, "spec.suspend", False)), type="boolean"),
         Column("Active", lambda obj, now: len(read(obj, "status.active", ())), type="integer"),
         Column("Last Schedule", _last),
         AGE,

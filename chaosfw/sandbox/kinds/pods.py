@@ -136,6 +136,10 @@ def _defaults(pod: Object) -> None:
     for condition in items(pod, "status.conditions"):
         condition.setdefault("lastProbeTime", None)
         condition.setdefault("lastTransitionTime", None)
+    for field in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
+        for status in items(pod, f"status.{field}"):
+            status.setdefault("state", {})
+            status.setdefault("lastState", {})
 
 
 def _born(pod: Object) -> None:
@@ -206,9 +210,6 @@ def _check_container(container: Object, path: str, names: set[str]) -> list[Caus
         causes.append(required(f"{path}.name"))
     elif not DNS_LABEL.match(name):
         causes.append(invalid(f"{path}.name", name, DNS_LABEL_RULE))
-    elif name in names:
-        causes.append(duplicate(f"{path}.name", name))
-    names.add(name)
     if not container.get("image"):
         causes.append(required(f"{path}.image"))
     for index, port in enumerate(container.get("ports") or ()):
@@ -219,6 +220,9 @@ def _check_container(container: Object, path: str, names: set[str]) -> list[Caus
     if container.get("imagePullPolicy", "Always") not in _PULL_POLICIES:
         causes.append(unsupported(f"{path}.imagePullPolicy", container["imagePullPolicy"], _PULL_POLICIES))
     causes += _check_resources(container.get("resources") or {}, f"{path}.resources")
+    if name in names:
+        causes.append(duplicate(f"{path}.name", name))
+    names.add(name)
     return causes
 
 

@@ -8,7 +8,25 @@ from chaosfw.sandbox.client.verbs import Object
 from chaosfw.sandbox.kinds.row import Cause, Kind, invalid, read
 
 _AUTHORIZATION = "authorization.k8s.io"
-_EVERYTHING = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
+_EVERYTHING = [
+    {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
+    {
+        "verbs": ["create"],
+        "apiGroups": ["authorization.k8s.io"],
+        "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
+    },
+    {"verbs": ["create"], "apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"]},
+]
+_HEALTH = ["/healthz", "/livez", "/readyz", "/version", "/version/"]
+_PATHS = [
+    {"verbs": ["*"], "nonResourceURLs": ["*"]},
+    {
+        "verbs": ["get"],
+        "nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", *_HEALTH[:2], "/openapi", "/openapi/*", *_HEALTH[2:]],
+    },
+    {"verbs": ["get"], "nonResourceURLs": _HEALTH},
+]
+"""What a cluster administrator may, and everybody who has a name: as a cluster is when it is new."""
 
 
 def _form(kind: str, plural: str, group: str, *, namespaced: bool = False) -> Kind:
@@ -41,11 +59,12 @@ def answer(row: Kind, body: Object, *, user: str) -> Object:
     """Whoever has the cluster's token may do everything."""
     status: Object
     if row.kind == "SelfSubjectRulesReview":
-        status = {"resourceRules": _EVERYTHING, "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}], "incomplete": False}
+        status = {"resourceRules": _EVERYTHING, "nonResourceRules": _PATHS, "incomplete": False}
+        body = {**body, "spec": {}}
     elif row.kind == "SelfSubjectReview":
-        status = {"userInfo": {"username": user, "groups": ["system:masters", "system:authenticated"]}}
+        status = {"userInfo": {"username": user, "uid": user, "groups": ["system:masters", "system:authenticated"]}}
     elif row.kind == "TokenReview":
         status = {"authenticated": bool(read(body, "spec.token")), "user": {"username": user}}
     else:
-        status = {"allowed": True, "reason": "the sandbox does not enforce RBAC"}
+        status = {"allowed": True}
     return {**body, "kind": row.kind, "apiVersion": row.api_version, "metadata": body.get("metadata") or {}, "status": status}

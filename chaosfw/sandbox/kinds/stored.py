@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 from chaosfw.sandbox.client.verbs import Object
 from chaosfw.sandbox.kinds.row import AGE, NAME, SCALE, Column, Kind, items, read, text
+from chaosfw.sandbox.kinds.workloads import CONTAINERS, IMAGES, SELECTOR
 
 _RBAC = "rbac.authorization.k8s.io"
-_CREATED = Column("Created At", text("metadata.creationTimestamp"))
+_CREATED = Column("Created At", text("metadata.creationTimestamp"), type="date")
 
 
 def _default_binding(obj: Object) -> None:
@@ -24,6 +25,26 @@ def _role_ref(obj: Object, now: float) -> str:
     return f"{read(obj, 'roleRef.kind', '')}/{read(obj, 'roleRef.name', '')}"
 
 
+def _subjects(kind: str) -> Callable[[Object, float], str]:
+    def cell(obj: Object, now: float) -> str:
+        found = [subject for subject in obj.get("subjects") or () if subject.get("kind") == kind]
+        told = [f"{one.get('namespace', '')}/{one.get('name', '')}" if kind == "ServiceAccount" else one.get("name", "") for one in found]
+        return ", ".join(told)
+
+    return cell
+
+
+_BOUND = (
+    NAME,
+    Column("Role", _role_ref),
+    AGE,
+    Column("Users", _subjects("User"), wide=True),
+    Column("Groups", _subjects("Group"), wide=True),
+    Column("ServiceAccounts", _subjects("ServiceAccount"), wide=True),
+)
+_ATTRIBUTES = Column("VolumeAttributesClass", text("spec.volumeAttributesClassName", absent="<unset>"))
+
+
 def _default_volume(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     spec.setdefault("persistentVolumeReclaimPolicy", "Retain")
@@ -32,6 +53,17 @@ def _default_volume(obj: Object) -> None:
 
 def _pending(obj: Object) -> None:
     obj["status"] = {"phase": "Pending"}
+
+
+def _protected(finalizer: str) -> Callable[[Object], None]:
+    """New ones are pending, and held while they are used."""
+
+    def born(obj: Object) -> None:
+        _pending(obj)
+        held = obj["metadata"].get("finalizers", [])
+        obj["metadata"]["finalizers"] = held if finalizer in held else [*held, finalizer]
+
+    return born
 
 
 def _default_claim(obj: Object) -> None:
@@ -92,7 +124,7 @@ ROLES = (
         plural="rolebindings",
         made_by_update=True,
         group=_RBAC,
-        columns=(NAME, Column("Role", _role_ref), AGE),
+        columns=_BOUND,
         has_status=False,
         defaults=_default_binding,
         immutable=("roleRef",),
@@ -112,7 +144,7 @@ ROLES = (
         made_by_update=True,
         group=_RBAC,
         namespaced=False,
-        columns=(NAME, Column("Role", _role_ref), AGE),
+        columns=_BOUND,
         has_status=False,
         defaults=_default_binding,
         immutable=("roleRef",),
@@ -133,12 +165,13 @@ STORAGE = (
             Column("Status", text("status.phase")),
             Column("Claim", _claim),
             Column("StorageClass", text("spec.storageClassName")),
+            _ATTRIBUTES,
             Column("Reason", text("status.reason")),
             AGE,
             Column("VolumeMode", text("spec.volumeMode"), wide=True),
         ),
         defaults=_default_volume,
-        born=_pending,
+        born=_protected("kubernetes.io/pv-protection"),
         answers_deleted_object=True,
     ),
     Kind(
@@ -152,11 +185,12 @@ STORAGE = (
             Column("Capacity", text("status.capacity.storage")),
             Column("Access Modes", _modes),
             Column("StorageClass", text("spec.storageClassName")),
+            _ATTRIBUTES,
             AGE,
             Column("VolumeMode", text("spec.volumeMode"), wide=True),
         ),
         defaults=_default_claim,
-        born=_pending,
+        born=_protected("kubernetes.io/pvc-protection"),
         answers_deleted_object=True,
     ),
     Kind(
@@ -196,6 +230,9 @@ INTERNAL = (
             Column("Current", text("status.replicas", absent=0), type="integer"),
             Column("Ready", text("status.readyReplicas", absent=0), type="integer"),
             AGE,
+            CONTAINERS,
+            IMAGES,
+            SELECTOR,
         ),
         has_generation=True,
         subresources=(SCALE,),
@@ -264,9 +301,9 @@ OTHERS = (
         columns=(
             NAME,
             Column("Value", text("value", absent=0), type="integer"),
-            Column("Global-Default", lambda obj, now: str(bool(obj.get("globalDefault"))).lower()),
+            Column("Global-Default", lambda obj, now: bool(obj.get("globalDefault")), type="boolean"),
             AGE,
-            Column("PreemptionPolicy", text("preemptionPolicy"), wide=True),
+            Column("PreemptionPolicy", text("preemptionPolicy")),
         ),
         has_status=False,
         has_generation=True,
@@ -285,10 +322,11 @@ OTHERS = (
             Column("Reference", _scaled),
             Column("Targets", lambda obj, now: "<unknown>"),
             Column("MinPods", lambda obj, now: str(read(obj, "spec.minReplicas", "<unset>"))),
-            Column("MaxPods", text("spec.maxReplicas", absent=0), type="integer"),
-            Column("Replicas", text("status.currentReplicas", absent=0), type="integer"),
+            Column("MaxPods", text("spec.maxReplicas", absent=0)),
+            Column("Replicas", text("status.currentReplicas", absent=0)),
             AGE,
         ),
+        has_generation=True,
         defaults=_default_scaler,
         born=_born_scaler,
     ),

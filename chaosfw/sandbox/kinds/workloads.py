@@ -187,6 +187,36 @@ def _check_deployment(new: Object, old: Object | None) -> list[Cause]:
     return causes
 
 
+def _check_status(status: Object, counts: tuple[str, ...], *, others: tuple[str, ...], ready: str = "readyReplicas") -> list[Cause]:
+    """``counts`` are parts of ``replicas``, in the order in which Kubernetes looks at them; ``others`` are only not negative."""
+    path = "status"
+    negative = [name for name in ("replicas", *counts, *others) if status.get(name, 0) < 0]
+    causes = [invalid(f"{path}.{name}", status[name], "must be greater than or equal to 0") for name in negative]
+    have = {name: status.get(name, 0) for name in ("replicas", *counts)}
+    more = [name for name in counts if have[name] > have["replicas"]]
+    causes += [invalid(f"{path}.{name}", have[name], "cannot be greater than status.replicas") for name in more]
+    if have["availableReplicas"] > have["readyReplicas"]:
+        causes.append(invalid(f"{path}.availableReplicas", have["availableReplicas"], f"cannot be greater than {ready}"))
+    return causes
+
+
+def _check_deployment_status(new: Object, old: Object) -> list[Cause]:
+    status, seen = new["status"], new["status"].get("observedGeneration", 0)
+    first = [invalid("status.observedGeneration", seen, "must be greater than or equal to 0")] if seen < 0 else []
+    counts = ("updatedReplicas", "readyReplicas", "availableReplicas")
+    return first + _check_status(status, counts, others=("unavailableReplicas", "terminatingReplicas", "collisionCount"))
+
+
+def _check_replica_set_status(new: Object, old: Object) -> list[Cause]:
+    counts = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+    return _check_status(new["status"], counts, others=("observedGeneration", "terminatingReplicas"))
+
+
+def _check_stateful_set_status(new: Object, old: Object) -> list[Cause]:
+    counts = ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
+    return _check_status(new["status"], counts, others=("observedGeneration", "collisionCount"), ready="status.readyReplicas")
+
+
 def _is_zero(value: Any) -> bool:
     return value in (0, "0", "0%")
 
@@ -224,6 +254,10 @@ def _default_stateful_set(obj: Object) -> None:
     default_template(spec.setdefault("template", {}))
 
 
+def _assign_stateful_set(obj: Object) -> None:
+    obj["spec"].setdefault("serviceName", "")
+
+
 def _default_daemon_set(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     notes = obj["metadata"].get("annotations") or {}
@@ -254,8 +288,8 @@ DEPLOYMENT = Kind(
     columns=(
         NAME,
         Column("Ready", _ratio("status.readyReplicas", "spec.replicas")),
-        Column("Up-to-date", _number("status.updatedReplicas"), type="integer"),
-        Column("Available", _number("status.availableReplicas"), type="integer"),
+        Column("Up-to-date", _number("status.updatedReplicas")),
+        Column("Available", _number("status.availableReplicas")),
         AGE,
         CONTAINERS,
         IMAGES,
@@ -269,6 +303,7 @@ DEPLOYMENT = Kind(
     defaults=_default_deployment,
     born=_born_deployment,
     validate=_check_deployment,
+    validate_status=_check_deployment_status,
     immutable=("spec.selector",),
 )
 
@@ -294,6 +329,7 @@ REPLICA_SET = Kind(
     defaults=_default_replica_set,
     born=_born_replica_set,
     validate=_check_selector_and_template,
+    validate_status=_check_replica_set_status,
     immutable=("spec.selector",),
 )
 
@@ -310,8 +346,10 @@ STATEFUL_SET = Kind(
     warns=names_pods,
     subresources=(SCALE,),
     defaults=_default_stateful_set,
+    assigns=_assign_stateful_set,
     born=_born_stateful_set,
     validate=_check_stateful_set,
+    validate_status=_check_stateful_set_status,
     immutable=("spec.selector", "spec.volumeClaimTemplates", "spec.serviceName", "spec.podManagementPolicy"),
 )
 

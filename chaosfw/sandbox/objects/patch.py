@@ -19,6 +19,10 @@ class PatchError(ValueError):
     """The patch cannot be applied; the message is the one a client reads."""
 
 
+class KeylessError(PatchError):
+    """An item of a merged list does not say which item it is."""
+
+
 class Shape(Protocol):
     """How the fields of one object type merge."""
 
@@ -236,13 +240,22 @@ def _lists_only_ordered_or_pruned(result: dict[str, Json], change: dict[str, Jso
                 result[key] = _ordered(result[key], value, lambda item, by=merge_key: item.get(by))  # type: ignore[misc]  # default binds now
 
 
+def _as_go(value: Json) -> str:
+    """As Go prints it."""
+    if isinstance(value, dict):
+        return f"map[{' '.join(f'{key}:{_as_go(one)}' for key, one in sorted(value.items()))}]"
+    if isinstance(value, list):
+        return f"[{' '.join(map(_as_go, value))}]"
+    return str(value).lower() if isinstance(value, bool) else "<nil>" if value is None else str(value)
+
+
 def _merge_objects(old: list[Json], new: list[Json], by: str, inner: Shape | None, *, order: list[Json] | None) -> list[Json]:
     if any(isinstance(item, dict) and item.get("$patch") == "replace" for item in new):
         return [copy.deepcopy(item) for item in new if item.get("$patch") != "replace"]
     result = list(old)
     for item in new:
         if not isinstance(item, dict) or by not in item:
-            raise PatchError(f"map: {item} does not contain declared merge key: {by}")
+            raise KeylessError(f"map: {_as_go(item)} does not contain declared merge key: {by}")
         place = next((index for index, have in enumerate(result) if have.get(by) == item[by]), None)
         if item.get("$patch") == "delete":
             result = [have for have in result if have.get(by) != item[by]]

@@ -7,7 +7,7 @@ Used by lists, watches, controllers and the scheduler. Which *fields* a kind may
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -16,8 +16,9 @@ Operator = Literal["in", "notin", "exists", "absent", "gt", "lt"]
 _LABEL_VALUE = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
 _LABEL_NAME = re.compile(r"^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$")
 _DNS_SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-_SET = re.compile(r"^(?P<key>\S+)\s+(?P<op>in|notin)\s*\((?P<values>[^()]*)\)$")
-_EQUALITY = re.compile(r"^(?P<key>[^=!<>]+?)\s*(?P<op>==|=|!=|>|<)\s*(?P<value>.*)$")
+_TOKEN = re.compile(r"\s*(==|!=|[=!(),<>]|[^\s=!(),<>]+)")
+_SYMBOLS = frozenset({"==", "!=", "=", "!", "(", ")", ",", "<", ">", ""})
+_SIGNS: Mapping[str, Operator] = {"=": "in", "==": "in", "in": "in", "!=": "notin", "notin": "notin", ">": "gt", "<": "lt"}
 
 
 class SelectorError(ValueError):
@@ -86,7 +87,7 @@ VALUE_RULE: Final = (
 
 def parse_labels(text: str) -> LabelSelector:
     """``a=b,c!=d,e in (x,y),f notin (z),g,!h``; raises :class:`SelectorError`."""
-    return LabelSelector(tuple(_requirement(part.strip()) for part in _split(text)))
+    return LabelSelector(tuple(_Reader(text).requirements()))
 
 
 def parse_fields(text: str) -> tuple[FieldClause, ...]:
@@ -155,37 +156,74 @@ def is_label_key(key: str) -> bool:
     return len(name) <= 63 and _LABEL_NAME.match(name) is not None
 
 
-def _split(text: str) -> list[str]:
-    parts, depth, start = [], 0, 0
-    for position, char in enumerate(text):
-        depth += (char == "(") - (char == ")")
-        if char == "," and depth == 0:
-            parts.append(text[start:position])
-            start = position + 1
-    parts.append(text[start:])
-    return [part for part in parts if part.strip()]
+class _Reader:
+    """Reads token by token, as Kubernetes does, whose words it has for what does not belong there."""
+
+    def __init__(self, text: str) -> None:
+        self._tokens = [*_TOKEN.findall(text), ""]
+
+    def requirements(self) -> Iterator[Requirement]:
+        while (first := self._tokens[0]) != "":
+            if first in _SYMBOLS - {"!"}:
+                raise SelectorError(f"found '{first}', expected: !, identifier, or 'end of string'")
+            yield self._requirement()
+            if (after := self._take()) == "":
+                return
+            if after != ",":
+                raise SelectorError(f"found '{after}', expected: ',' or 'end of string'")
+            if (follows := self._tokens[0]) in _SYMBOLS - {"!"}:
+                raise SelectorError(f"found '{follows}', expected: identifier after ','")
+
+    def _take(self) -> str:
+        return self._tokens.pop(0) if len(self._tokens) > 1 else ""
+
+    def _requirement(self) -> Requirement:
+        absent = self._tokens[0] == "!" and bool(self._take())
+        key = self._identifier()
+        if not is_label_key(key):
+            raise _refused(f'<nil>: Invalid value: "{key}": {KEY_RULE}')
+        if absent or self._tokens[0] in ("", ","):
+            return Requirement(key, "absent" if absent else "exists")
+        sign = self._take()
+        if sign not in _SIGNS:
+            raise _refused(f"found '{sign}', expected: in, notin, =, ==, !=, gt, lt")
+        values = self._values() if sign in ("in", "notin") else frozenset({self._value()})
+        return _checked(key, _SIGNS[sign], values)
+
+    def _identifier(self) -> str:
+        token = self._take()
+        if token in _SYMBOLS:
+            raise _refused(f"found '{token}', expected: identifier")
+        return token
+
+    def _value(self) -> str:
+        return "" if self._tokens[0] in ("", ",") else self._identifier()
+
+    def _values(self) -> frozenset[str]:
+        if (first := self._take()) != "(":
+            raise _refused(f"found '{first}' expected: '('")
+        found: set[str] = {""} if self._tokens[0] == ")" else set()
+        while (token := self._take()) != ")":
+            if token in _SYMBOLS - {","}:
+                raise _refused(
+                    f"found '{token}', expected: ',', or identifier" if found else f"found '{token}', expected: ',', ')' or identifier"
+                )
+            found.add("" if token == "," else token)
+            if token != "," and (after := self._tokens[0]) not in (",", ")"):
+                raise _refused(f"found '{after}', expected: ',' or ')'")
+            if token != "," and self._tokens[0] == "," and self._take() and self._tokens[0] == ")":
+                found.add("")
+        return frozenset(found)
 
 
-def _requirement(part: str) -> Requirement:
-    if found := _SET.match(part):
-        values = frozenset(value.strip() for value in found["values"].split(","))
-        return _checked(found["key"], "in" if found["op"] == "in" else "notin", values)
-    if found := _EQUALITY.match(part):
-        signs: dict[str, Operator] = {"!=": "notin", ">": "gt", "<": "lt"}
-        return _checked(found["key"].strip(), signs.get(found["op"], "in"), frozenset({found["value"].strip()}))
-    if part.startswith("!"):
-        return _checked(part[1:].strip(), "absent", frozenset())
-    return _checked(part, "exists", frozenset())
+def _refused(why: str) -> SelectorError:
+    return SelectorError(f"unable to parse requirement: {why}")
 
 
 def _checked(key: str, operator: Operator, values: frozenset[str]) -> Requirement:
-    if not is_label_key(key):
-        raise SelectorError(f'unable to parse requirement: <nil>: Invalid value: "{key}": {KEY_RULE}')
     for value in values:
-        if value.startswith("!"):
-            raise SelectorError("unable to parse requirement: found '!', expected: identifier")
         if not is_label_value(value):
-            raise SelectorError(f'unable to parse requirement: values[0][{key}]: Invalid value: "{value}": {VALUE_RULE}')
+            raise _refused(f'values[0][{key}]: Invalid value: "{value}": {VALUE_RULE}')
     return Requirement(key, operator, values)
 
 

@@ -172,7 +172,7 @@ class Server:
 def normal(value: Any, name: str = "") -> Any:
     """What is comparable: who is who and when is gone, that it was said stays."""
     if isinstance(value, dict):
-        return {key: normal(one, key) for key, one in sorted(value.items()) if key != "selfLink"}
+        return {_UID.sub("UID", key): normal(one, key) for key, one in sorted(value.items()) if key != "selfLink"}
     if isinstance(value, list):
         found = [normal(one, name) for one in value]
         return sorted(found, key=json.dumps) if name in _UNORDERED else found
@@ -603,7 +603,7 @@ def example(seed: int, *, ours: Asked, theirs: Asked, length: int = 25) -> tuple
 @contextmanager
 def alone() -> Iterator[Server]:
     """Ours, without controllers, on a loop in a thread."""
-    with _looping() as run:
+    with looping() as run:
         context = plane(controllers=False, kubelet=False)
         ours = Server(run(context.__aenter__()).url)
         try:
@@ -616,7 +616,7 @@ def alone() -> Iterator[Server]:
 @contextmanager
 def both() -> Iterator[tuple[Server, Server]]:
     """Ours and theirs, without controllers, on a loop in a thread."""
-    with alone() as ours, _looping() as run:
+    with alone() as ours, looping() as run:
         context = oracle(controllers=False)
         theirs = Server(run(context.__aenter__())[0])
         try:
@@ -627,7 +627,7 @@ def both() -> Iterator[tuple[Server, Server]]:
 
 
 @contextmanager
-def _looping() -> Iterator[Callable[[Any], Any]]:
+def looping() -> Iterator[Callable[[Any], Any]]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

@@ -118,10 +118,8 @@ async def plane(
         ):
             yield running
         return
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _CERTIFICATE.configure_cert(context)
     patience = profile(settings).toleration_seconds
-    server = ApiServer(ssl_context=context, tokens={TOKEN: "tester"}, pod_door=EchoDoor(), toleration_seconds=patience)
+    server = ApiServer(ssl_context=server_context(), tokens={TOKEN: "tester"}, pod_door=EchoDoor(), toleration_seconds=patience)
     port = await server.start("127.0.0.1")
     client = server.client()
     parts: list[Any] = [Controllers(client, profile=profile(settings), quarantine=quarantine), Scheduler(client)] if controllers else []
@@ -185,6 +183,12 @@ async def _there(client: HttpClient) -> bool:
     return True
 
 
+def server_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _CERTIFICATE.configure_cert(context)
+    return context
+
+
 def client_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     _CA.configure_trust(context)
@@ -204,8 +208,7 @@ class Background:
         self._thread.start()
         self._context = plane(**self._options)
         self.plane = self.run(self._context.__aenter__())
-        self.kubeconfig = self._folder / "kubeconfig"
-        self.kubeconfig.write_text(yaml.safe_dump(self._config()))
+        self.kubeconfig = write_kubeconfig(self._folder, self.plane.url)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -216,18 +219,6 @@ class Background:
 
     def run(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)
-
-    def _config(self) -> Object:
-        authority = self._folder / "ca.pem"
-        _CA.cert_pem.write_to_path(str(authority))
-        return {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "sandbox", "cluster": {"server": self.plane.url, "certificate-authority": str(authority)}}],
-            "users": [{"name": "tester", "user": {"token": TOKEN}}],
-            "contexts": [{"name": "sandbox", "context": {"cluster": "sandbox", "user": "tester"}}],
-            "current-context": "sandbox",
-        }
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self._folder)}
@@ -240,6 +231,22 @@ class Background:
         )
         assert (done.returncode == 0) is ok, f"kubectl {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
+
+
+def write_kubeconfig(folder: Path, url: str) -> Path:
+    """For the one user of these control planes, at whatever stands at ``url``."""
+    authority, path = folder / "ca.pem", folder / "kubeconfig"
+    _CA.cert_pem.write_to_path(str(authority))
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "sandbox", "cluster": {"server": url, "certificate-authority": str(authority)}}],
+        "users": [{"name": "tester", "user": {"token": TOKEN}}],
+        "contexts": [{"name": "sandbox", "context": {"cluster": "sandbox", "user": "tester"}}],
+        "current-context": "sandbox",
+    }
+    path.write_text(yaml.safe_dump(config))
+    return path
 
 
 def kubectl_path() -> str:

@@ -20,13 +20,13 @@ def test_a_pod_is_found_behind_its_recorded_address() -> None:
     address = NETWORK.pod(2, 3, port=8000)
 
     assert address.recorded == HostPort("10.244.2.5", 8000)
-    assert address.back == HostPort("127.77.66.5", 8000)
+    assert address.back == HostPort("127.77.10.5", 8000)
     assert NETWORK.back("10.244.2.5", 8000) == address.back
 
 
 def test_privileged_ports_move_up() -> None:
     """A user may not bind 80; the recorded address says 80 all the same."""
-    assert NETWORK.pod(0, 0, port=80).back == HostPort("127.77.64.2", 20080)
+    assert NETWORK.pod(0, 0, port=80).back == HostPort("127.77.8.2", 20080)
     front = NETWORK.service("10.96.0.9", slot=0, source=0, port=443)
     assert (front.recorded, front.front) == (HostPort("10.96.0.9", 443), HostPort("127.77.128.2", 20443))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from chaosfw.sandbox.apiserver import errors, writing
 from chaosfw.sandbox.apiserver.store import Entry
-from chaosfw.sandbox.apiserver.verbs import DeleteOptions, Verbs
+from chaosfw.sandbox.apiserver.verbs import DeleteOptions, Verbs, WriteOptions
 from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.kinds.cluster import BUDGET
 from chaosfw.sandbox.kinds.pods import POD, is_ready
@@ -47,7 +47,7 @@ def _budgets(verbs: Verbs, pod: Object) -> list[Entry]:
 def _ask(verbs: Verbs, pod: Object, options: DeleteOptions) -> None:
     budgets = _budgets(verbs, pod)
     if len(budgets) > 1:
-        raise ApiError(500, "InternalError", SEVERAL)
+        raise ApiError(500, "", SEVERAL)
     for budget in budgets:
         if not _unhealthy_may_go(pod, budget.obj):
             _take(verbs, budget.obj, pod, options)
@@ -70,15 +70,32 @@ def _take(verbs: Verbs, budget: Object, pod: Object, options: DeleteOptions) -> 
         raise errors.too_many_requests(REFUSAL, cause=cause)
     if status.get("disruptionsAllowed", 0) <= 0:
         need, have = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
-        raise errors.too_many_requests(REFUSAL, cause=f"The disruption budget {name} needs {need} healthy pods and has {have} currently")
+        why = f"needs {need} healthy pods and has {have} currently" if have <= need else "does not allow evicting pods currently"
+        raise errors.too_many_requests(REFUSAL, cause=f"The disruption budget {name} {why}")
     if options.dry_run:
         return
+    spent = {**status, "disruptionsAllowed": status["disruptionsAllowed"] - 1}
+    spent["disruptedPods"] = {**status.get("disruptedPods", {}), pod["metadata"]["name"]: writing.now()}
+    if spent["disruptionsAllowed"] == 0:
+        spent["conditions"] = _conditions(budget)
+    manager = WriteOptions(manager="kube-apiserver")
+    verbs.patch(BUDGET, budget["metadata"]["namespace"], name, {"status": spent}, "merge", manager, status=True)
 
-    def spend(copy: Object) -> None:
-        copy["status"]["disruptionsAllowed"] -= 1
-        copy["status"].setdefault("disruptedPods", {})[pod["metadata"]["name"]] = writing.now()
 
-    verbs.change(BUDGET, budget["metadata"]["namespace"], name, spend)
+def _conditions(budget: Object) -> list[Object]:
+    """No further disruption is allowed; since when, where that is new."""
+    known = {one["type"]: one for one in read(budget, "status.conditions", ())}
+    told = known.get("DisruptionAllowed")
+    since = told["lastTransitionTime"] if told and told["status"] == "False" else writing.now()
+    known["DisruptionAllowed"] = {
+        "type": "DisruptionAllowed",
+        "status": "False",
+        "observedGeneration": read(budget, "status.observedGeneration", 0),
+        "lastTransitionTime": since,
+        "reason": "InsufficientPods",
+        "message": "",
+    }
+    return list(known.values())
 
 
 def _tell(verbs: Verbs, namespace: str, name: str) -> None:
