@@ -47,6 +47,26 @@ BUILT_IN: tuple[Kind, ...] = (
 )
 
 
+_GROUPS = (
+    "",
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "apiextensions.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+)
+"""As a kube-apiserver of 1.37 orders those that it has; groups of custom kinds come after."""
+
+
 class Registry:
     """Rows by address and by resource name."""
 
@@ -78,12 +98,13 @@ class Registry:
         return self._by_resource.get(resource)
 
     def of(self, group: str, version: str) -> list[Kind]:
-        return [row for row in self if (row.group, row.version) == (group, version)]
+        """By name, as clients are told them, who show them in this order."""
+        return sorted((row for row in self if (row.group, row.version) == (group, version)), key=lambda row: row.plural)
 
     def versions(self) -> dict[str, list[str]]:
-        """Versions by group, in the order of the rows."""
+        """Versions by group, in the order in which clients look through them."""
         found: dict[str, list[str]] = {}
-        for row in self:
+        for row in sorted(self, key=lambda row: _GROUPS.index(row.group) if row.group in _GROUPS else len(_GROUPS)):
             known = found.setdefault(row.group, [])
             if row.version not in known:
                 known.append(row.version)

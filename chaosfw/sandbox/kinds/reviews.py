@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from chaosfw.sandbox.client.verbs import Object
 from chaosfw.sandbox.kinds.row import Cause, Kind, invalid, read
+from chaosfw.sandbox.objects import moments
+from chaosfw.timing import SYSTEM
 
 _AUTHORIZATION = "authorization.k8s.io"
 _EVERYTHING = [
@@ -63,6 +65,7 @@ def answer(row: Kind, body: Object, *, user: str) -> Object:
         body = {**body, "spec": {}}
     elif row.kind == "SelfSubjectReview":
         status = {"userInfo": {"username": user, "uid": user, "groups": ["system:masters", "system:authenticated"]}}
+        body = {**body, "metadata": {"creationTimestamp": moments.stamp(SYSTEM.wall_ns())}}
     elif row.kind == "TokenReview":
         status = {"authenticated": bool(read(body, "spec.token")), "user": {"username": user}}
     else:

@@ -212,9 +212,9 @@ class Kind:
 
     @cached_property
     def doors(self) -> tuple[Subresource, ...]:
-        """All subresources, the status included."""
+        """All subresources, the status included, by name."""
         status = (Subresource(STATUS, self.kind, ("get", "patch", "update"), self.group, self.version),) if self.has_status else ()
-        return (*self.subresources, *status)
+        return tuple(sorted((*self.subresources, *status), key=lambda door: door.name))
 
     def door(self, name: str) -> Subresource | None:
         return next((door for door in self.doors if door.name == name), None)

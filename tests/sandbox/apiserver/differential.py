@@ -36,8 +36,8 @@ CASSETTE: Final = Path(__file__).with_name("random-calls.json.gz")
 MERGE, STRATEGIC, JSON_PATCH = "application/merge-patch+json", "application/strategic-merge-patch+json", "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_UNORDERED: Final = ("managedFields", "causes")
-"""Owners of fields stand by the second of their last write, and Go tells conflicts in the order of a map."""
+_UNORDERED: Final = ("managedFields", "causes", "resourceRules", "nonResourceRules")
+"""Owners of fields stand by the second of their last write, and Go tells conflicts and rules in the order of a map."""
 _TIMES: Final = ("time", "creationTimestamp", "deletionTimestamp", "lastTransitionTime", "lastUpdateTime", "startTime")
 
 

@@ -1,7 +1,7 @@
 """
 Whole traces of stock clients, as the API server that Kubernetes ships answered them, and the same requests asked of the embedded one.
 
-``python -m tests.sandbox.traces.traces record`` runs the stories of :mod:`.stories` against the real one and keeps what passed;
+``python -m tests.sandbox.traces.traces record [STORY ...]`` runs the stories of :mod:`.stories` against the real one and keeps what passed;
 ``python -m tests.sandbox.traces.traces [STORY]`` replays what is kept and prints what differs. :mod:`.test_traces` does it as a test, and
 runs the clients themselves against the embedded one too: they have to print the same.
 
@@ -233,8 +233,7 @@ def _both_serve(ours: Object, theirs: Object) -> tuple[Object, Object]:
 def _narrow(ours: Object, theirs: Object, key: str, name: str) -> None:
     if isinstance(ours.get(key), list) and isinstance(theirs.get(key), list):
         mine = {_name(one, name): one for one in ours[key]}
-        theirs[key] = sorted((one for one in theirs[key] if _name(one, name) in mine), key=lambda one: _name(one, name))
-        ours[key] = sorted(ours[key], key=lambda one: _name(one, name))
+        theirs[key] = [one for one in theirs[key] if _name(one, name) in mine]
         for one in theirs[key]:
             _narrow_versions(mine[_name(one, name)], one)
             _narrow_doors(mine[_name(one, name)], one)
@@ -315,8 +314,8 @@ def _bare_table(table: Object) -> Object:
     return {**table, "columnDefinitions": columns, "rows": rows}
 
 
-_DUMPED: Final = re.compile(r'Invalid value: ".*": (strict decoding error|json: cannot)', re.DOTALL)
-_FROZEN: Final = re.compile(r"(it was previously negative\))\n.*", re.DOTALL)
+DUMPED: Final = re.compile(r'Invalid value: ".*": (strict decoding error|json: cannot)', re.DOTALL)
+FROZEN: Final = re.compile(r"(it was previously negative\))\n.*", re.DOTALL)
 """Where a real one prints a whole object, or how two of them differ, in the form of Go."""
 _ADDRESS: Final = re.compile(r"^10\.96\.\d+\.\d+$")
 _PORT: Final = re.compile(r":3\d{4}/")
@@ -332,7 +331,7 @@ def _scrubbed(value: Any) -> Any:
         return [_scrubbed(one) for one in value]
     if not isinstance(value, str) or value.startswith("2026-01-01"):
         return value
-    return _MOMENT.sub("MOMENT", _FROZEN.sub(r"\1", _DUMPED.sub(r"Invalid value: VALUE: \1", value)))
+    return _MOMENT.sub("MOMENT", FROZEN.sub(r"\1", DUMPED.sub(r"Invalid value: VALUE: \1", value)))
 
 
 _MOMENT: Final = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -344,9 +343,10 @@ def _cell(name: str, cell: Any) -> Any:
     return _PORT.sub(":PORT/", _ADDRESS.sub("ADDRESS", cell)) if isinstance(cell, str) else cell
 
 
-def record() -> None:
-    traces = {}
-    for name in STORIES:
+def record(names: list[str]) -> None:
+    """Of the real one; what is kept of other stories stays."""
+    traces = {name: trace for name, trace in kept().items() if name in STORIES} if names else {}
+    for name in names or STORIES:
         traces[name] = recorded(name, real=True)
         print(f"{name}: {len(traces[name]['steps'])} steps, {len(traces[name]['exchanges'])} exchanges", flush=True)
     write(traces)
@@ -355,7 +355,7 @@ def record() -> None:
 
 def main() -> None:
     if sys.argv[1:2] == ["record"]:
-        record()
+        record(sys.argv[2:])
         return
     compared, left_out, differing = 0, 0, 0
     for name, trace in kept().items():

@@ -19,9 +19,12 @@ def note(**data: str) -> ConfigMap:
 
 def tell(name: str, act: Callable[[], Any]) -> None:
     try:
-        print(name, act())
+        found = act()
+        print(name, sorted(found.items()) if isinstance(found, dict) else found)
     except ApiError as error:
         print(name, "!", error.status.code, error.status.reason, error.status.message)
+    except Exception as error:
+        print(name, "!", type(error).__name__)
 
 
 def first(client: Client) -> list[str]:
