@@ -24,7 +24,7 @@ DURATIONS = ("baseline", "lasts", "stable_for", "recover_within", "probe_every")
 
 TABLE = ("environment", "defaults", "limits", "environments", "reports", "seed", "lock_timeout", "k6")
 ENVIRONMENT = (
-    "kind", "manifests", "images", "endpoints", "nodes", "zones", "profile", "control_plane",
+    "kind", "manifests", "images", "endpoints", "nodes", "hollow_nodes", "zones", "profile", "control_plane",
     "context", "server", "kubeconfig", "namespaces", "limits",
     "accept_manual_heal", "identity", "halt", "prometheus", "approval", "hours", "suppress",
     "state_namespace", "budget_left",
@@ -69,6 +69,7 @@ class EnvironmentSettings:
     """Image name to command, for a sandbox; every other image runs the stand-in app."""
     endpoints: Mapping[str, EndpointSettings] = field(default_factory=dict)
     nodes: int = 3
+    hollow_nodes: int = 0
     zones: tuple[str, ...] = ("zone-a", "zone-b", "zone-c")
     profile: str = "fast"
     control_plane: str = "embedded"
@@ -367,8 +368,9 @@ def _environment(name: str, given: Any, limits: Limits, problems: list[str]) -> 
         made["endpoints"] = {str(one): _endpoint(value, f"{prefix}.endpoints.{one}", problems) for one, value in declared.items()}
     if "budget_left" in given:
         made["budget_left"] = _tried(share, given["budget_left"], f"{prefix}.budget_left", problems)
-    if "nodes" in given:
-        made["nodes"] = _typed(given["nodes"], int, f"{prefix}.nodes", problems)
+    for key in ("nodes", "hollow_nodes"):
+        if key in given:
+            made[key] = _typed(given[key], int, f"{prefix}.{key}", problems)
     for slug in (slug for slug, why in made.get("suppress", {}).items() if not why.strip()):
         problems.append(f"{prefix}.suppress.{slug}: why? a reason was expected")
     if made.get("approval", "plan") not in APPROVALS:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from chaosfw.errors import UsageError
 from chaosfw.sandbox import public
 
-OPTIONS: Final = ("nodes", "zones", "profile", "control_plane", "manifests", "images")
+OPTIONS: Final = ("nodes", "hollow_nodes", "zones", "profile", "control_plane", "manifests", "images")
 _PATIENCE: Final = 60.0
 
 

@@ -158,6 +158,7 @@ def sandbox_spec(settings: Settings, chosen: EnvironmentSettings) -> sandbox.San
     manifests = [path for pattern in chosen.manifests for path in _matching(settings.rootdir, pattern, chosen.name)]
     return sandbox.SandboxSpec(
         nodes=chosen.nodes,
+        hollow_nodes=chosen.hollow_nodes,
         zones=chosen.zones,
         profile=chosen.profile,
         control_plane=chosen.control_plane,

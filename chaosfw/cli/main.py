@@ -95,6 +95,7 @@ def _sandbox(sandbox: argparse.ArgumentParser) -> None:
     verbs = sandbox.add_subparsers(required=True, metavar="VERB")
     up = verbs.add_parser("up", help="start one that stays until `down`")
     up.add_argument("--nodes", type=int, help="how many nodes (default: the environment's, or 3)")
+    up.add_argument("--hollow-nodes", type=int, metavar="N", help="so many more that are records only (default: the environment's, or 0)")
     up.add_argument("--zones", help="their zones, separated by commas")
     up.add_argument("--environment", help="the declared environment whose manifests and images it gets")
     up.add_argument("--control-plane", choices=CONTROL_PLANES, help="ours, or the one that Kubernetes ships (default: the environment's)")

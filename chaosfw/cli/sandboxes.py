@@ -21,6 +21,8 @@ def up(given: argparse.Namespace) -> int:
     settings = load(Path.cwd(), variables=os.environ, flags={"environment": given.environment})
     spec = sandbox_spec(settings, settings.chosen())
     changes: dict[str, object] = {"nodes": given.nodes} if given.nodes is not None else {}
+    if given.hollow_nodes is not None:
+        changes["hollow_nodes"] = given.hollow_nodes
     if given.zones:
         changes["zones"] = tuple(zone.strip() for zone in given.zones.split(",") if zone.strip())
     if given.control_plane:

@@ -23,6 +23,7 @@ from chaosfw.sandbox.addresses import OUTSIDE, Network
 from chaosfw.sandbox.client.verbs import ApiError
 from chaosfw.sandbox.door import Names, open_door
 from chaosfw.sandbox.kubeconfig import write_kubeconfig
+from chaosfw.sandbox.kubelet.hollow import Hollow
 from chaosfw.sandbox.kubelet.images import Images
 from chaosfw.sandbox.kubelet.kubelet import Kubelet
 from chaosfw.sandbox.kubelet.line import Line
@@ -79,7 +80,8 @@ async def _start(config: Message, *, directory: Path, orders: socket.socket, end
     lateness.start()
     plane = await _plane(spec, directory=directory, network=network, token=token, ended=ended)
     kubelets: list[Kubelet] = []
-    machines = Machines(kubelets, dataplane=directory / "dataplane.sock")
+    hollow = Hollow(plane.of_all_nodes, nodes=spec.hollow_zones(), profile=profile(spec.profile))
+    machines = Machines(kubelets, hollow=hollow, dataplane=directory / "dataplane.sock")
     routes = Routes(plane.client, network=network, nodes=spec.node_zones(), dataplane=directory / "dataplane.sock")
     runtime, images = await RuntimeDoor.over(orders), Images(spec.images)
     for index, (name, zone) in enumerate(spec.node_zones().items()):
@@ -104,13 +106,15 @@ async def _start(config: Message, *, directory: Path, orders: socket.socket, end
     for index, kubelet in enumerate(kubelets):
         await plane.admit(kubelet, address=network.node(index))
     await asyncio.gather(*(kubelet.start() for kubelet in kubelets))
+    if hollow.nodes:
+        await hollow.start()
     doors = [
         await open_door(at, Names(services=routes, client=plane.client, network=network, server=plane.server, source=source))
         for source, at in routes.doors().items()
     ]
     _describe(directory, server=f"https://{plane.server}", token=token, spec=spec, proxy=f"http://{routes.doors()[OUTSIDE]}")
     answering = await serve(directory / "control.sock", _answers(routes, lateness, machines))
-    return plane, routes, kubelets, lateness, answering, doors
+    return plane, routes, kubelets, hollow, lateness, answering, doors
 
 
 async def _plane(spec: SandboxSpec, *, directory: Path, network: Network, token: str, ended: asyncio.Future[str]) -> Plane:

@@ -15,6 +15,7 @@ from typing import Final
 
 from chaosfw.errors import SandboxError
 from chaosfw.sandbox.dataplane.table import LinkFault, fault_to_json
+from chaosfw.sandbox.kubelet.hollow import Hollow
 from chaosfw.sandbox.kubelet.kubelet import Kubelet
 from chaosfw.sandbox.lines import Caller
 from chaosfw.sandbox.spec import MACHINE_STATES
@@ -26,19 +27,20 @@ OWNER: Final = "machines"
 class Machines:
     """``kubelets`` may grow after this was made."""
 
-    def __init__(self, kubelets: Iterable[Kubelet], *, dataplane: Path) -> None:
-        self._kubelets, self._path = kubelets, dataplane
+    def __init__(self, kubelets: Iterable[Kubelet], *, hollow: Hollow, dataplane: Path) -> None:
+        self._kubelets, self._hollow, self._path = kubelets, hollow, dataplane
         self._states: dict[str, str] = {}
         self._turn = asyncio.Lock()
         self._dataplane: Caller | None = None
 
     def states(self) -> dict[str, str]:
-        return {kubelet.node.name: self._states.get(kubelet.node.name, "on") for kubelet in self._kubelets}
+        names = (*(kubelet.node.name for kubelet in self._kubelets), *self._hollow.nodes)
+        return {name: self._states.get(name, "on") for name in names}
 
     async def bring(self, name: str, state: str) -> None:
         """Into that state, when this returns. SandboxError: no such node or state, or it is in another one than "on"."""
         kubelet = next((one for one in self._kubelets if one.node.name == name), None)
-        if kubelet is None:
+        if kubelet is None and name not in self._hollow.nodes:
             there = ", ".join(one.node.name for one in self._kubelets)
             raise SandboxError(f"no node {name!r}; there: {there}")
         if state not in MACHINE_STATES:
@@ -49,7 +51,19 @@ class Machines:
                 return
             if "on" not in (before, state):
                 raise SandboxError(f"{name} is {before}", hint=f"bring it back first: chaosfw sandbox node {name} on")
-            await self._change(kubelet, before, state)
+            if kubelet is None:
+                self._change_hollow(name, state)
+            else:
+                await self._change(kubelet, before, state)
+
+    def _change_hollow(self, name: str, state: str) -> None:
+        """Of one that is a record only nothing can be seen but whether it is heard of."""
+        if state == "on":
+            del self._states[name]
+            self._hollow.speak(name)
+        else:
+            self._states[name] = state
+            self._hollow.silence(name)
 
     async def _change(self, kubelet: Kubelet, before: str, state: str) -> None:
         name = kubelet.node.name
@@ -72,7 +86,7 @@ class Machines:
         """Nothing goes to or comes from a machine that is not on, as soon as this returns."""
         if self._dataplane is None:
             self._dataplane = await Caller.connect(self._path)
-        places = [{"node": name} for name in self._states]
+        places = [{"node": name} for name in self._states if name not in self._hollow.nodes]
         faults = [LinkFault(kind="silence", source=place) for place in places]
         faults += [LinkFault(kind="silence", destination=place) for place in places]
         await self._dataplane.ask({"do": "fault", "of": OWNER, "faults": [fault_to_json(fault) for fault in faults]})

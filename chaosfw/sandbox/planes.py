@@ -46,6 +46,11 @@ class Plane(Protocol):
         """Of everybody here who is no kubelet."""
         ...
 
+    @property
+    def of_all_nodes(self) -> Client:
+        """With what is asked for nodes that are records only."""
+        ...
+
     def of_node(self, name: str) -> tuple[Client, Tokens]:
         """With what the kubelet of that node asks, and where its pods' tokens come from."""
         ...
@@ -67,6 +72,10 @@ class Embedded:
         self._api, self._token, self._reached = server, token, reached
         self._controllers = Controllers(server.client(manager="kube-controller-manager"), profile=profile, root_ca=root_ca)
         self._scheduler = Scheduler(server.client(manager="kube-scheduler"))
+
+    @property
+    def of_all_nodes(self) -> Client:
+        return self._api.client(manager="kubelet")
 
     def of_node(self, name: str) -> tuple[Client, Tokens]:
         return self._api.client(manager="kubelet"), self
@@ -105,6 +114,10 @@ class Real:
         self._upstream, self._nodes = upstream, nodes
         self._answering = _answering(directory / NODES, called_by=directory / "ca.pem")
         self._doors: list[NodeDoor] = []
+
+    @property
+    def of_all_nodes(self) -> Client:
+        return self.client
 
     def of_node(self, name: str) -> tuple[Client, Tokens]:
         return self._nodes[name], _Issued(self._nodes[name])

@@ -5,7 +5,7 @@ Questions that several controllers ask of objects: whose is it, is it ready, is 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chaosfw.sandbox.client.verbs import Object
@@ -72,10 +72,13 @@ def is_active(pod: Object) -> bool:
     return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed") and not is_going(pod)
 
 
-def worth(pod: Object, *, beside: Sequence[Object] = ()) -> tuple[object, ...]:
-    """Sorts by who goes first: without a node, pending, not ready, crowded on its node, ready for a shorter time, younger."""
+def worth(pod: Object, *, crowds: Mapping[str, int] | None = None) -> tuple[object, ...]:
+    """
+    Sorts by who goes first: without a node, pending, not ready, crowded on its node, ready for a shorter time, younger. ``crowds``: how
+    many of them each node has.
+    """
     node = pod["spec"].get("nodeName", "")
-    neighbours = sum(other["spec"].get("nodeName", "") == node for other in beside)
+    neighbours = (crowds or {}).get(node, 0)
     phases = {"Pending": 0, "Unknown": 1, "Running": 2}
     return (
         bool(node),

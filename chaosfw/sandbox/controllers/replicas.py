@@ -5,6 +5,7 @@ The replica set controller: as many pods as asked for, replaced the moment one g
 from __future__ import annotations
 
 import copy
+from collections import Counter
 
 from chaosfw.sandbox.client.informer import key_of
 from chaosfw.sandbox.client.verbs import ApiError, Object
@@ -52,7 +53,10 @@ class ReplicaSets:
         missing = owner["spec"].get("replicas", 1) - len(active)
         if missing > 0:
             return await self._create(owner, min(missing, BURST))
-        for pod in sorted(active, key=lambda pod: objects.worth(pod, beside=active))[: min(-missing, BURST)]:
+        if missing == 0:
+            return None
+        crowds = Counter(pod["spec"].get("nodeName", "") for pod in active)
+        for pod in sorted(active, key=lambda pod: objects.worth(pod, crowds=crowds))[: min(-missing, BURST)]:
             await self._delete(owner, pod)
         return None
 

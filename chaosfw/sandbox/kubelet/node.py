@@ -24,8 +24,8 @@ WEBSOCKETS: Final = "ExtendWebSocketsToKubelet"
 """What the API server has to know to pass a WebSocket on as it is, and not as SPDY."""
 REGION: Final = "sandbox"
 _CAPACITY: Final = {"cpu": "4", "memory": "16Gi", "ephemeral-storage": "100Gi", "pods": "110"}
-_LEASES: Final = "leases.coordination.k8s.io"
-_LEASE_NAMESPACE: Final = "kube-node-lease"
+LEASES: Final = "leases.coordination.k8s.io"
+LEASE_NAMESPACE: Final = "kube-node-lease"
 _HEALTHY: Final = (
     ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
     ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
@@ -140,7 +140,7 @@ class Heartbeat:
         lease = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": {"name": self._node.name, "namespace": _LEASE_NAMESPACE},
+            "metadata": {"name": self._node.name, "namespace": LEASE_NAMESPACE},
             "spec": {
                 "holderIdentity": self._node.name,
                 "leaseDurationSeconds": self._site.profile.lease_duration,
@@ -148,7 +148,7 @@ class Heartbeat:
             },
         }
         try:
-            await self._client.create(_LEASES, lease, namespace=_LEASE_NAMESPACE)
+            await self._client.create(LEASES, lease, namespace=LEASE_NAMESPACE)
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
@@ -156,7 +156,7 @@ class Heartbeat:
 
     async def _renew(self) -> None:
         try:
-            await self._client.patch(_LEASES, self._node.name, {"spec": {"renewTime": self._micro()}}, namespace=_LEASE_NAMESPACE)
+            await self._client.patch(LEASES, self._node.name, {"spec": {"renewTime": self._micro()}}, namespace=LEASE_NAMESPACE)
         except ApiError as error:
             if error.code != 404:
                 raise

@@ -7,6 +7,7 @@ One pod at a time, against a picture of the cluster that already counts what was
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 from collections import Counter
 
@@ -14,7 +15,9 @@ from chaosfw.sandbox.client.informer import Informer, key_of
 from chaosfw.sandbox.client.verbs import ApiError, Client, Object
 from chaosfw.sandbox.objects import moments
 from chaosfw.sandbox.objects.names import hashed
-from chaosfw.sandbox.scheduler import fit, spread
+from chaosfw.sandbox.scheduler import fit
+from chaosfw.sandbox.scheduler.picture import Picture
+from chaosfw.sandbox.scheduler.spread import Spreading
 from chaosfw.timing import SYSTEM
 
 LOG = logging.getLogger("chaosfw.sandbox")
@@ -22,7 +25,11 @@ NAME = "default-scheduler"
 RETRY_AFTER = 1.0
 """Seconds until a pod is tried again whose binding failed."""
 
+ENOUGH = 100
+"""Nodes that fit, before the best of them is taken: minFeasibleNodesToFind of Kubernetes' pkg/scheduler/schedule_one.go."""
+
 Key = tuple[str, str]
+Rank = tuple[int, str]
 
 
 class Scheduler:
@@ -31,7 +38,12 @@ class Scheduler:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._pods, self._nodes = Informer(client, "pods"), Informer(client, "nodes")
-        self._waiting: dict[Key, None] = {}
+        self._picture = Picture()
+        self._waiting: set[Key] = set()
+        self._queue: list[tuple[Rank, Key]] = []
+        """A heap; what is not among the waiting any more is passed over."""
+        self._next = 0
+        self._retrying: asyncio.TimerHandle | None = None
         self._hopeless: set[Key] = set()
         self._assumed: dict[str, str] = {}
         self._something = asyncio.Event()
@@ -52,27 +64,47 @@ class Scheduler:
     # --- what wakes it
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
+        self._draw(old, new)
         if new is None or new["spec"].get("nodeName"):
             pod = new or old or {}
             self._assumed.pop(pod["metadata"]["uid"], None)
-            self._waiting.pop(key_of(pod), None)
+            self._waiting.discard(key_of(pod))
             self._hopeless.discard(key_of(pod))
         if new is None or (old is not None and _frees_room(old, new)):
             self._retry_all()
         if new is not None and _is_ours(new) and not _only_told(old, new):
             self._add(key_of(new))
 
+    def _draw(self, old: Object | None, new: Object | None) -> None:
+        if new is None:
+            self._picture.drop((old or {})["metadata"]["uid"])
+            return
+        node = new["spec"].get("nodeName") or self._assumed.get(new["metadata"]["uid"])
+        if node and (new.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
+            self._picture.put(new, node)
+        else:
+            self._picture.drop(new["metadata"]["uid"])
+
     def _on_node(self, old: Object | None, new: Object | None) -> None:
         if new is not None and (old is None or _offers(old) != _offers(new)):
             self._retry_all()
 
     def _retry_all(self) -> None:
+        """At once, but where there are very many nodes: these change one after the other, and each pod would look through all of them."""
+        if self._retrying is None:
+            pause = 0.0 if sum(1 for _ in self._nodes.all()) <= ENOUGH else RETRY_AFTER
+            self._retrying = asyncio.get_running_loop().call_later(pause, self._retry_now)
+
+    def _retry_now(self) -> None:
+        self._retrying = None
         for key in sorted(self._hopeless):
             self._add(key)
         self._hopeless.clear()
 
     def _add(self, key: Key) -> None:
-        self._waiting[key] = None
+        if key not in self._waiting:
+            self._waiting.add(key)
+            heapq.heappush(self._queue, (self._rank(key), key))
         self._something.set()
 
     # --- the loop
@@ -82,8 +114,11 @@ class Scheduler:
             while not self._waiting:
                 self._something.clear()
                 await self._something.wait()
-            key = min(self._waiting, key=self._rank)
-            del self._waiting[key]
+            _, key = heapq.heappop(self._queue)
+            if key not in self._waiting:
+                continue
+            self._waiting.remove(key)
+            await asyncio.sleep(0)  # others have something to do as well, however many wait
             try:
                 await self._place(key)
             except ApiError as error:
@@ -94,7 +129,7 @@ class Scheduler:
                 LOG.exception("scheduling %s failed; trying again", "/".join(key))
                 asyncio.get_running_loop().call_later(RETRY_AFTER, self._add, key)
 
-    def _rank(self, key: Key) -> tuple[int, str]:
+    def _rank(self, key: Key) -> Rank:
         pod = self._pods.get(*key)
         return (-pod["spec"].get("priority", 0), pod["metadata"]["creationTimestamp"]) if pod else (0, "")
 
@@ -102,33 +137,38 @@ class Scheduler:
         pod = self._pods.get(*key)
         if pod is None or not _is_ours(pod) or pod["metadata"]["uid"] in self._assumed:
             return
-        nodes, residents = list(self._nodes.all()), self._residents()
-        reasons: Counter[str] = Counter()
-        fitting = [node for node in nodes if self._fits(pod, node, nodes, residents, reasons)]
+        nodes = list(self._nodes.all())
+        spreading, reasons = Spreading(pod, nodes, self._picture), Counter[str]()
+        fitting = self._fitting(pod, nodes, spreading, reasons)
         if fitting:
-            await self._bind(pod, spread.order(pod, fitting, residents)[0]["metadata"]["name"])
+            await self._bind(pod, spreading.best(fitting, among=nodes if len(nodes) > ENOUGH else None)["metadata"]["name"])
         else:
             self._hopeless.add(key)
             await self._give_up(pod, len(nodes), reasons)
 
-    def _fits(self, pod: Object, node: Object, nodes: list[Object], residents: spread.Residents, reasons: Counter[str]) -> bool:
-        found = fit.refusals(pod, node, residents.get(node["metadata"]["name"], ()))
-        if not found and spread.violates(pod, node, nodes, residents):
+    def _fitting(self, pod: Object, nodes: list[Object], spreading: Spreading, reasons: Counter[str]) -> list[Object]:
+        """All nodes that fit; of very many as many as are enough, each time from where the last search ended."""
+        start = self._next % len(nodes) if len(nodes) > ENOUGH else 0
+        found = []
+        for number, node in enumerate((*nodes[start:], *nodes[:start]), start=1):
+            if self._fits(pod, node, spreading, reasons):
+                found.append(node)
+            if len(found) == ENOUGH:
+                self._next = start + number
+                break
+        return found
+
+    def _fits(self, pod: Object, node: Object, spreading: Spreading, reasons: Counter[str]) -> bool:
+        found = fit.refusals(pod, node, self._picture.tenants(node["metadata"]["name"]))
+        if not found and spreading.violates(node):
             found = ["node(s) didn't match pod topology spread constraints"]
         reasons.update(found)
         return not found
 
-    def _residents(self) -> dict[str, list[Object]]:
-        residents: dict[str, list[Object]] = {}
-        for pod in self._pods.all():
-            node = pod["spec"].get("nodeName") or self._assumed.get(pod["metadata"]["uid"])
-            if node and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
-                residents.setdefault(node, []).append(pod)
-        return residents
-
     async def _bind(self, pod: Object, node: str) -> None:
         metadata = pod["metadata"]
         self._assumed[metadata["uid"]] = node
+        self._picture.put(pod, node)
         body = {
             "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"]},
             "target": {"apiVersion": "v1", "kind": "Node", "name": node},
@@ -137,6 +177,7 @@ class Scheduler:
             await self._client.create("bindings", body, namespace=metadata["namespace"])
         except ApiError:
             self._assumed.pop(metadata["uid"], None)
+            self._picture.drop(metadata["uid"])
             raise
         told = f"Successfully assigned {metadata['namespace']}/{metadata['name']} to {node}"
         await self._tell(pod, "Scheduled", told, warning=False)

@@ -6,110 +6,107 @@ Without constraints of its own a pod is spread like any of its siblings: those w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import cached_property
 
 from chaosfw.sandbox.client.verbs import Object
 from chaosfw.sandbox.objects import quantity, selectors
 from chaosfw.sandbox.objects.affinity import selects
-from chaosfw.sandbox.scheduler import fit
+from chaosfw.sandbox.scheduler.picture import Picture, Tenants, requests_of
 
 ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
-
-Residents = Mapping[str, Sequence[Object]]
-"""Pods by the name of their node."""
+_HARD, _SOFT = "DoNotSchedule", "ScheduleAnyway"
 
 
-def violates(pod: Object, node: Object, nodes: Sequence[Object], residents: Residents) -> bool:
-    """Whether a hard constraint (DoNotSchedule) forbids the node."""
-    for constraint in pod["spec"].get("topologySpreadConstraints") or ():
-        if constraint.get("whenUnsatisfiable", "DoNotSchedule") == "DoNotSchedule" and _skews(pod, node, nodes, residents, constraint):
-            return True
-    return False
+class Spreading:
+    """One pod among ``nodes``: what is counted is counted once, however many nodes are asked about."""
+
+    def __init__(self, pod: Object, nodes: Sequence[Object], picture: Picture) -> None:
+        self._pod, self._nodes, self._picture = pod, nodes, picture
+        self._constraints = pod["spec"].get("topologySpreadConstraints") or ()
+
+    def violates(self, node: Object) -> bool:
+        """Whether a hard constraint forbids the node."""
+        return any(_skews(node, constraint, counts) for constraint, counts in self._hard)
+
+    def best(self, fitting: Sequence[Object], *, among: Sequence[Object] | None = None) -> Object:
+        """
+        Of equal nodes the first by name, so that the same cluster is filled the same way. Siblings are counted on the nodes ``among``:
+        those that fit, if nothing else is said.
+        """
+        crowds = self._crowds(fitting if among is None else among)
+        return min(fitting, key=lambda node: (*self._crowding(node, crowds), node["metadata"]["name"]))
+
+    @cached_property
+    def _hard(self) -> list[tuple[Object, Mapping[str, int]]]:
+        hard = [one for one in self._constraints if one.get("whenUnsatisfiable", _HARD) == _HARD]
+        nodes = [node for node in self._nodes if selects(self._pod, node)] if hard else []
+        return [(one, self._count(one, [node for node in nodes if _domain(node, one["topologyKey"])])) for one in hard]
+
+    def _crowds(self, nodes: Sequence[Object]) -> list[tuple[str, Mapping[str, int]]]:
+        """By which label, and how many are where."""
+        soft = [one for one in self._constraints if one.get("whenUnsatisfiable") == _SOFT]
+        if soft:
+            return [(one["topologyKey"], self._count(one, nodes)) for one in soft]
+        siblings, zones, hosts = self._picture.siblings(self._pod), Counter[str](), Counter[str]()
+        for node in nodes if siblings else ():
+            if count := siblings.get(node["metadata"]["name"]):
+                zones[_domain(node, ZONE)] += count
+                hosts[_domain(node, HOST)] += count
+        return [(ZONE, zones), (HOST, hosts)]
+
+    def _crowding(self, node: Object, crowds: Iterable[tuple[str, Mapping[str, int]]]) -> tuple[int, Fraction, int]:
+        """Siblings in the zone and on the node count first, then how full the node is."""
+        here = self._picture.tenants(node["metadata"]["name"])
+        siblings = sum(counts.get(_domain(node, key), 0) for key, counts in crowds)
+        return siblings, _fullness(self._asked, node, here), len(here.pods)
+
+    @cached_property
+    def _asked(self) -> Mapping[str, Fraction]:
+        return requests_of(self._pod)
+
+    def _count(self, constraint: Object, nodes: Iterable[Object]) -> Mapping[str, int]:
+        """The pods that it is about, by the nodes' value of its label."""
+        selector, keys = selectors.of_object(constraint.get("labelSelector")), constraint.get("matchLabelKeys") or ()
+        own, namespace = self._pod["metadata"].get("labels") or {}, self._pod["metadata"]["namespace"]
+        counts: dict[str, int] = {}
+        for node in nodes:
+            domain = _domain(node, constraint["topologyKey"])
+            pods = self._picture.tenants(node["metadata"]["name"]).pods.values()
+            found = sum(
+                selector is not None
+                and other["metadata"]["namespace"] == namespace
+                and not other["metadata"].get("deletionTimestamp")
+                and selector.matches(other["metadata"].get("labels"))
+                and all((other["metadata"].get("labels") or {}).get(key) == own.get(key) for key in keys)
+                for other in pods
+            )
+            counts[domain] = counts.get(domain, 0) + found
+        return counts
 
 
-def order(pod: Object, fitting: Sequence[Object], residents: Residents) -> list[Object]:
-    """Best first. Equal nodes keep the order of their names, so that the same cluster is filled the same way."""
-    return sorted(fitting, key=lambda node: (*_crowding(pod, node, fitting, residents), node["metadata"]["name"]))
-
-
-def _crowding(pod: Object, node: Object, nodes: Sequence[Object], residents: Residents) -> tuple[Fraction, Fraction, int]:
-    """Siblings in the zone and on the node count first, then how full the node is."""
-    softly = [one for one in pod["spec"].get("topologySpreadConstraints") or () if one.get("whenUnsatisfiable") == "ScheduleAnyway"]
-    if softly:
-        siblings = Fraction(sum(_count(pod, node, nodes, residents, one) for one in softly))
-    else:
-        siblings = Fraction(_alike(pod, node, nodes, residents, ZONE)) + Fraction(_alike(pod, node, nodes, residents, HOST))
-    here = residents.get(node["metadata"]["name"], ())
-    return siblings, _fullness(pod, node, here), len(here)
-
-
-def _alike(pod: Object, node: Object, nodes: Sequence[Object], residents: Residents, topology: str) -> int:
-    domain = _domain(node, topology)
-    return sum(
-        _is_sibling(pod, other)
-        for place in nodes
-        if _domain(place, topology) == domain
-        for other in residents.get(place["metadata"]["name"], ())
-    )
-
-
-def _is_sibling(pod: Object, other: Object) -> bool:
-    if pod["metadata"]["namespace"] != other["metadata"]["namespace"] or other["metadata"].get("deletionTimestamp"):
-        return False
-    mine, theirs = _controller(pod), _controller(other)
-    return mine is not None and mine == theirs
-
-
-def _controller(pod: Object) -> str | None:
-    return next((owner["uid"] for owner in pod["metadata"].get("ownerReferences", ()) if owner.get("controller")), None)
-
-
-def _fullness(pod: Object, node: Object, here: Sequence[Object]) -> Fraction:
+def _fullness(asked: Mapping[str, Fraction], node: Object, here: Tenants) -> Fraction:
     """The fullest of cpu and memory, with the pod."""
     allocatable = (node.get("status") or {}).get("allocatable") or {}
-    used = {"cpu": Fraction(0), "memory": Fraction(0)}
-    for resident in (*here, pod):
-        for name, amount in fit.requests_of(resident).items():
-            if name in used:
-                used[name] += amount
-    shares = [amount / total for name, amount in used.items() if (total := quantity.parse(allocatable.get(name, 0)))]
-    return max(shares, default=Fraction(0))
+    shares = [Fraction(0)]
+    for name in ("cpu", "memory"):
+        used = here.asked.get(name, Fraction(0)) + asked.get(name, Fraction(0))
+        if used and (total := quantity.parse(allocatable.get(name, 0))):
+            shares.append(used / total)
+    return max(shares)
 
 
-def _skews(pod: Object, node: Object, nodes: Sequence[Object], residents: Residents, constraint: Object) -> bool:
-    key = constraint["topologyKey"]
-    if not _domain(node, key):
+def _skews(node: Object, constraint: Object, counts: Mapping[str, int]) -> bool:
+    domain = _domain(node, constraint["topologyKey"])
+    if not domain:
         return True
-    counts: dict[str, int] = {}
-    for place in nodes:
-        if (domain := _domain(place, key)) and selects(pod, place):
-            counts[domain] = counts.get(domain, 0) + _matching(pod, constraint, residents.get(place["metadata"]["name"], ()))
     least = min(counts.values(), default=0)
     if len(counts) < constraint.get("minDomains", 0):
         least = 0
     most: int = constraint.get("maxSkew", 1)
-    return counts.get(_domain(node, key), 0) + 1 - least > most
-
-
-def _count(pod: Object, node: Object, nodes: Sequence[Object], residents: Residents, constraint: Object) -> int:
-    key = constraint["topologyKey"]
-    domain = _domain(node, key)
-    return sum(_matching(pod, constraint, residents.get(place["metadata"]["name"], ())) for place in nodes if _domain(place, key) == domain)
-
-
-def _matching(pod: Object, constraint: Object, others: Sequence[Object]) -> int:
-    selector = selectors.of_object(constraint.get("labelSelector"))
-    keys = constraint.get("matchLabelKeys") or ()
-    own = pod["metadata"].get("labels") or {}
-    return sum(
-        selector is not None
-        and other["metadata"]["namespace"] == pod["metadata"]["namespace"]
-        and not other["metadata"].get("deletionTimestamp")
-        and selector.matches(other["metadata"].get("labels"))
-        and all((other["metadata"].get("labels") or {}).get(key) == own.get(key) for key in keys)
-        for other in others
-    )
+    return counts.get(domain, 0) + 1 - least > most
 
 
 def _domain(node: Object, key: str) -> str:

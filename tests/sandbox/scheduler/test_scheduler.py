@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from fractions import Fraction
 from typing import Any
 
 from chaosfw.sandbox.client.verbs import Object
-from chaosfw.sandbox.scheduler import fit, spread
+from chaosfw.sandbox.scheduler import fit
+from chaosfw.sandbox.scheduler.picture import Picture, Tenants
+from chaosfw.sandbox.scheduler.spread import Spreading
 from tests.sandbox.apiserver.plane import DEADLINE, Plane, deployment, plane, ready
 
 PLACE = {"namespace": "default"}
@@ -34,31 +37,46 @@ def node(name: str, *, zone: str = "a", cpu: str = "2", **spec: Any) -> Object:
 def pod(name: str = "p", *, cpu: str = "", owner: str = "o", **spec: Any) -> Object:
     asked = {"requests": {"cpu": cpu}} if cpu else {}
     owners = [{"uid": owner, "controller": True}]
-    metadata = {"name": name, "namespace": "default", "labels": {"app": "web"}, "ownerReferences": owners}
+    metadata = {"name": name, "uid": name, "namespace": "default", "labels": {"app": "web"}, "ownerReferences": owners}
     return {"metadata": metadata, "spec": {"containers": [{"name": "c", "resources": asked}], **spec}}
 
 
+def tenants(*pods: Object) -> Tenants:
+    found = Tenants()
+    for one in pods:
+        found.add(one)
+    return found
+
+
+def picture(**pods: list[Object]) -> Picture:
+    found = Picture()
+    for place, here in pods.items():
+        for one in here:
+            found.put(one, place)
+    return found
+
+
 def test_requests_are_counted_against_what_is_left() -> None:
-    assert fit.refusals(pod(cpu="1500m"), node("n"), [pod(cpu="500m")]) == []
-    assert fit.refusals(pod(cpu="1501m"), node("n"), [pod(cpu="500m")]) == ["Insufficient cpu"]
-    assert fit.refusals(pod(), node("n"), [pod(), pod(), pod()]) == ["Too many pods"]
+    assert fit.refusals(pod(cpu="1500m"), node("n"), tenants(pod(cpu="500m"))) == []
+    assert fit.refusals(pod(cpu="1501m"), node("n"), tenants(pod(cpu="500m"))) == ["Insufficient cpu"]
+    assert fit.refusals(pod(), node("n"), tenants(pod("1"), pod("2"), pod("3"))) == ["Too many pods"]
 
 
 def test_cordon_taints_and_selectors_keep_pods_away() -> None:
     taint = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
     toleration = {"key": "gpu", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}
 
-    assert fit.refusals(pod(), node("n", unschedulable=True), []) == ["node(s) were unschedulable"]
-    assert fit.refusals(pod(), node("n", taints=[taint]), []) == ["node(s) had untolerated taint(s)"]
-    assert fit.refusals(pod(tolerations=[toleration]), node("n", taints=[taint]), []) == []
-    assert fit.refusals(pod(nodeSelector={"disk": "ssd"}), node("n"), []) == ["node(s) didn't match Pod's node affinity/selector"]
+    assert fit.refusals(pod(), node("n", unschedulable=True), tenants()) == ["node(s) were unschedulable"]
+    assert fit.refusals(pod(), node("n", taints=[taint]), tenants()) == ["node(s) had untolerated taint(s)"]
+    assert fit.refusals(pod(tolerations=[toleration]), node("n", taints=[taint]), tenants()) == []
+    assert fit.refusals(pod(nodeSelector={"disk": "ssd"}), node("n"), tenants()) == ["node(s) didn't match Pod's node affinity/selector"]
 
 
 def test_zones_count_before_the_emptiest_node() -> None:
     nodes = [node("n1", zone="a"), node("n2", zone="a"), node("n3", zone="b")]
-    residents = {"n1": [pod("x")], "n3": [pod("y", owner="another"), pod("z", owner="another")]}
+    seen = picture(n1=[pod("x")], n3=[pod("y", owner="another"), pod("z", owner="another")])
 
-    assert spread.order(pod(), nodes, residents)[0]["metadata"]["name"] == "n3"
+    assert Spreading(pod(), nodes, seen).best(nodes)["metadata"]["name"] == "n3"
 
 
 def test_a_hard_constraint_rules_out_the_crowded_zone() -> None:
@@ -71,8 +89,23 @@ def test_a_hard_constraint_rules_out_the_crowded_zone() -> None:
     }
     newcomer = pod(topologySpreadConstraints=[constraint])
 
-    assert spread.violates(newcomer, nodes[0], nodes, {"n1": [pod("x")]})
-    assert not spread.violates(newcomer, nodes[1], nodes, {"n1": [pod("x")]})
+    spreading = Spreading(newcomer, nodes, picture(n1=[pod("x")]))
+
+    assert spreading.violates(nodes[0])
+    assert not spreading.violates(nodes[1])
+
+
+def test_what_is_counted_goes_with_the_pods() -> None:
+    seen = picture(n1=[pod("x", cpu="500m"), pod("y")], n2=[pod("z")])
+    seen.put(pod("x", cpu="500m"), "n2")
+    seen.drop("z")
+    going = pod("y")
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    seen.put(going, "n1")
+
+    assert seen.siblings(pod()) == {"n2": 1}
+    assert (seen.tenants("n1").asked["cpu"], seen.tenants("n2").asked["cpu"]) == (0, Fraction(1, 2))
+    assert set(seen.tenants("n1").pods) == {"y"}
 
 
 def test_replicas_are_spread_over_zones_first() -> None:
