@@ -62,10 +62,10 @@ def pods_up(plane: str) -> dict[str, float]:
 
 def memory(sandbox: Sandbox) -> float:
     pids = [one.pid for one in sandbox.processes() if one.name in ("control", "plane")]
-    return sum(_pss(pid) for pid in pids) / 1024
+    return sum(pss(pid) for pid in pids) / 1024
 
 
-def _pss(pid: int) -> float:
+def pss(pid: int) -> float:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith("Pss:"))
 

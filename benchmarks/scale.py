@@ -1,7 +1,7 @@
 """
 Large sandboxes, on either control plane: a hundred nodes with a thousand pods that are processes, and a thousand hollow nodes with ten
-thousand pods that are records. ``python -m benchmarks.scale [processes | records] [embedded | kubernetes]``; all of it takes about a quarter
-of an hour.
+thousand pods that are records. ``python -m benchmarks.scale [processes | records] [embedded | kubernetes]``; all of it takes about twenty
+minutes.
 
 Seconds from nothing to nodes that are ready; until all pods of one Deployment are available, and how many a second that is; then, with
 everybody in it, a pod is deleted, until as many are available again. Memory is the control plane's, as in ``benchmarks.planes``.

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,12 @@ def test_time_has_one_door(path: Path) -> None:
             assert "time" not in [alias.name for alias in node.names], f"line {node.lineno}"
         if isinstance(node, ast.ImportFrom):
             assert node.module != "time", f"line {node.lineno}"
+
+
+def test_each_module_of_tests_has_a_name_of_its_own() -> None:
+    """Two of one name in different folders, and pytest collects neither."""
+    names = Counter(path.name for path in (PACKAGE.parent / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_the_entry_point_costs_a_strangers_run_next_to_nothing() -> None:

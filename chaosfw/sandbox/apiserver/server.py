@@ -28,6 +28,7 @@ from chaosfw.sandbox.apiserver.verbs import Verbs
 from chaosfw.sandbox.client.local import LocalClient
 from chaosfw.sandbox.client.verbs import ApiError, Client, Object, PodDoor
 from chaosfw.sandbox.kinds.registry import Registry
+from chaosfw.timing import SYSTEM, Clock
 
 LOG = logging.getLogger("chaosfw.sandbox")
 LARGEST_BODY = 3 * 1024 * 1024
@@ -64,10 +65,11 @@ class ApiServer:
         service_cidr: str = "10.96.0.0/16",
         toleration_seconds: int = 300,
         through: str = "",
+        clock: Clock = SYSTEM,
     ) -> None:
         self._through = through
         self._ssl, self._tokens, self._door = ssl_context, dict(tokens), pod_door
-        self._store = Store()
+        self._store = Store(clock=clock)
         self._registry = Registry()
         admission = Admission(self._store, service_cidr=service_cidr, toleration_seconds=toleration_seconds)
         self._verbs = Verbs(self._store, self._registry, admission)

@@ -15,12 +15,16 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from chaosfw.sandbox.client.verbs import Object
+from chaosfw.timing import SYSTEM, Clock, nanoseconds
 
 LOG_LENGTH = 10_000
 """Changes remembered. A watch that starts before the oldest of them is told 410."""
 
 BACKLOG = 10_000
 """Changes a follower may lag behind before it is dropped, as a real server drops slow watchers."""
+
+LIVES = {"events": 3600.0}
+"""Seconds after its last write that an object is kept: kube-apiserver's --event-ttl."""
 
 Key = tuple[str, str]
 """(namespace, name); the namespace is empty for cluster-scoped kinds."""
@@ -94,7 +98,10 @@ class Subscription:
 class Store:
     """All objects of the cluster by resource and key."""
 
-    def __init__(self, *, log_length: int = LOG_LENGTH) -> None:
+    def __init__(self, *, log_length: int = LOG_LENGTH, clock: Clock = SYSTEM) -> None:
+        self._clock = clock
+        self._aging: deque[tuple[int, str, Key, int]] = deque()
+        """Until when, monotonic ns, what is kept that is not written again after this version."""
         self.version = 1
         self._objects: dict[str, dict[Key, Entry]] = {}
         self._log: deque[Change] = deque(maxlen=log_length)
@@ -136,7 +143,18 @@ class Store:
         old = objects.get(key)
         objects[key] = new
         self._announce(Change(self.version, resource, key, old, new, new))
+        if resource in LIVES:
+            self._aging.append((self._clock.monotonic_ns() + nanoseconds(LIVES[resource]), resource, key, self.version))
+        self._expire()
         return new
+
+    def _expire(self) -> None:
+        """At each write; leases are written all the time."""
+        while self._aging and self._aging[0][0] <= self._clock.monotonic_ns():
+            _, resource, key, version = self._aging.popleft()
+            found = self.get(resource, key)
+            if found is not None and found.version == version:
+                self.remove(resource, key)
 
     def remove(self, resource: str, key: Key) -> Entry:
         """Deletes; the answer carries the version of the deletion."""

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 
 from chaosfw.sandbox.client.verbs import ApiError, Client, Object
 from chaosfw.sandbox.controllers.objects import now
 from chaosfw.sandbox.objects.names import hashed
 
 LOG = logging.getLogger("chaosfw.sandbox")
+REMEMBERED = 4096
+"""Events whose repeats are counted: maxLruCacheEntries of client-go's tools/record."""
 
 
 class Recorder:
@@ -21,7 +24,7 @@ class Recorder:
 
     def __init__(self, client: Client, component: str) -> None:
         self._client, self._component = client, component
-        self._counts: dict[str, int] = {}
+        self._counts: OrderedDict[str, int] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def tell(self, about: Object, reason: str, message: str, *, warning: bool = False) -> None:
@@ -39,15 +42,27 @@ class Recorder:
         namespace = about["metadata"].get("namespace") or "default"
         ending = hashed(f"{about['metadata']['uid']} {reason} {message}", 16)
         name = f"{about['metadata']['name'][:200]}.{ending}"
-        self._counts[name] = self._counts.get(name, 0) + 1
+        self._counts[name] = count = self._counts.pop(name, 0) + 1
+        if len(self._counts) > REMEMBERED:
+            self._counts.popitem(last=False)
+        event = self._event(about, name, namespace, reason, message, kind)
         try:
-            if self._counts[name] > 1:
-                change = {"count": self._counts[name], "lastTimestamp": now()}
-                await self._client.patch("events", name, change, namespace=namespace)
-            else:
-                await self._client.create("events", self._event(about, name, namespace, reason, message, kind), namespace=namespace)
+            if count > 1 and await self._raised(name, namespace, count):
+                return
+            await self._client.create("events", event, namespace=namespace)
         except ApiError as error:
             LOG.debug("event %s on %s not written: %s", reason, name, error)
+
+    async def _raised(self, name: str, namespace: str, count: int) -> bool:
+        """False: it has gone by its age meanwhile, and begins anew."""
+        try:
+            await self._client.patch("events", name, {"count": count, "lastTimestamp": now()}, namespace=namespace)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            self._counts[name] = 1
+            return False
+        return True
 
     def _event(self, about: Object, name: str, namespace: str, reason: str, message: str, kind: str) -> Object:
         metadata, at = about["metadata"], now()

@@ -78,7 +78,13 @@ class Recorder:
             return
         known["count"] += 1
         change = {"count": known["count"], "lastTimestamp": event["lastTimestamp"]}
-        await self._client.patch("events", known["metadata"]["name"], change, namespace=namespace)
+        try:
+            await self._client.patch("events", known["metadata"]["name"], change, namespace=namespace)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            self._known[key] = event  # it has gone by its age, and begins anew
+            await self._client.create("events", event, namespace=namespace)
 
     def forget(self, uid: str) -> None:
         """A pod that is gone repeats nothing."""

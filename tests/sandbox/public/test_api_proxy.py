@@ -48,6 +48,20 @@ def test_codes_and_methods_are_passed_on(shop: Sandbox, pod: Any) -> None:
         assert answer.headers["X-Chaosfw-Pod"] == pod["metadata"]["name"]
 
 
+def test_a_service_may_itself_be_called_proxy(ask: Ask, shop: Sandbox) -> None:
+    """The path begins after the word, not after the name."""
+    ports = [{"name": "http", "port": 80, "targetPort": 8000}]
+    spec = {"selector": {"app": "myapp"}, "ports": ports}
+    shop.apply([{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "proxy", "namespace": "shop"}, "spec": spec}])
+    ask("wait", "-n", "shop", "--for=jsonpath={.endpoints[0]}", "endpointslices", "-l", "kubernetes.io/service-name=proxy", "--timeout=60s")
+    shop.endpoint("shop/proxy")
+
+    answered = ask("get", "--raw", f"{SERVICES}/proxy:80/proxy/health")
+    ask("delete", "service", "-n", "shop", "proxy")
+
+    assert answered.returncode == 0, answered.stderr
+
+
 def test_where_nobody_listens_it_is_unavailable(ask: Ask, pod: Any) -> None:
     refused = ask("get", "--raw", f"{PODS}/{pod['metadata']['name']}:4321/proxy/")
     assert refused.returncode == 1
