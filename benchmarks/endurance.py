@@ -3,9 +3,9 @@ A day in the life of the embedded cluster, without its pauses: does anything gro
 five minutes.
 
 One "hour" is what a busy cluster does in one: a rollout, scaling up and down, pods that are killed, a job, a namespace that comes and
-goes, a thousand writes by others with watches that open and close; every sixth hour a machine is switched off and on again. Printed are
-memory (PSS), open files and threads of all processes of the sandbox but the pods, and the objects that the API has, by the hour; the
-last quarter of the day must not have more than the second.
+goes, a thousand writes by others with watches that open and close; every sixth hour a machine is switched off and on again. Events are
+deleted at its end, as their age would have it. Printed are memory (PSS), open files and threads of all processes of the sandbox but the
+pods, and the objects that the API has, by the hour; the last quarter of the day must not have more than the second.
 """
 
 from __future__ import annotations
@@ -79,6 +79,8 @@ class Life:
             time.sleep(8.0)  # longer than the grace of the profile: it is lost, and found again
             self._sandbox.machine("node-2", "on")
             self._at_rest(6)
+        for event in self._cluster.items("/api/v1/events"):  # an hour is over in seconds here, and events live for one
+            self._cluster.delete(f"/api/v1/namespaces/{event['metadata']['namespace']}/events/{event['metadata']['name']}")
 
     def _roll(self, number: int) -> None:
         notes = {"metadata": {"annotations": {"hour": str(number)}}}
