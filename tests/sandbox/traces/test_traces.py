@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.sandbox.traces.stories import STORIES
-from tests.sandbox.traces.traces import DUMPED, FROZEN, kept, recorded, replayed, told
+from tests.sandbox.traces.traces import DUMPED, FROZEN, PLACES, kept, recorded, replayed, told
 
 KEPT = cache(kept)
 OTHERWISE = {
@@ -41,7 +41,8 @@ _MADE_UP = (
     (re.compile(r"resourceVersion: \"\d+\"|\"resourceVersion\": ?\"\d+\"|resourceVersion='?\d+'?"), "VERSION"),
     (re.compile(r"kube-api-access-[a-z0-9]{5}"), "kube-api-access-SUFFIX"),
     (re.compile(r'"continue":"\w+"'), "CONTINUE"),
-    (re.compile(r"/tmp/\S+|127\.\d+\.\d+\.\d+:(\d+|PORT)"), "PLACE"),
+    (PLACES, "PLACE"),
+    (re.compile(r"127\.\d+\.\d+\.\d+:(\d+|PORT)"), "PLACE"),
     (re.compile(r"[+]chaosfw"), ""),
     (re.compile(r"[ =-]{2,}|[ ]\n"), " "),
 )
