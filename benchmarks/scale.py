@@ -18,9 +18,8 @@ from typing import Any, Final
 from benchmarks.planes import memory
 from benchmarks.table import machine
 from chaosfw.drivers.kubernetes.cluster import Cluster
-from chaosfw.sandbox.kubelet.hollow import TAINT
 from chaosfw.sandbox.public import Sandbox, SandboxSpec, start
-from chaosfw.sandbox.spec import CONTROL_PLANES
+from chaosfw.sandbox.spec import CONTROL_PLANES, HOLLOW
 
 Object = dict[str, Any]
 SIZES: Final = {"processes": (100, 1_000), "records": (1_000, 10_000)}
@@ -44,7 +43,7 @@ def deployment(kind: str, replicas: int) -> Object:
         "terminationGracePeriodSeconds": 1,
     }
     if kind == "records":
-        pod |= {"nodeSelector": {TAINT: "true"}, "tolerations": [{"key": TAINT, "operator": "Exists"}]}
+        pod |= {"nodeSelector": {HOLLOW: "true"}, "tolerations": [{"key": HOLLOW, "operator": "Exists"}]}
     template = {"metadata": {"labels": {"app": "many"}}, "spec": pod}
     made = {"replicas": replicas, "selector": {"matchLabels": {"app": "many"}}, "template": template}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "many", "namespace": "default"}, "spec": made}

@@ -13,6 +13,7 @@ from typing import Final
 
 from chaosfw.sandbox.client.verbs import Object
 from chaosfw.sandbox.objects.selectors import of_object
+from chaosfw.sandbox.spec import HOLLOW
 
 _ZONE: Final = "topology.kubernetes.io/zone"
 
@@ -104,16 +105,22 @@ def _leaving(cluster: Cluster) -> list[str]:
 
 
 def _unrouted(cluster: Cluster) -> list[str]:
-    missing = []
+    missing, hollow = [], _hollow(cluster.nodes)
     for service in cluster.services:
         namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
         selector = service["spec"].get("selector")
         if not selector or service["spec"].get("clusterIP") in (None, "", "None"):
             continue
-        ready = {pod["metadata"]["uid"] for pod in _selected(cluster.pods, namespace, {"matchLabels": selector}) if _is_ready(pod)}
+        selected = _selected(cluster.pods, namespace, {"matchLabels": selector})
+        ready = {pod["metadata"]["uid"] for pod in selected if _is_ready(pod) and pod["spec"].get("nodeName") not in hollow}
         if ready != set(cluster.backends.get(f"{namespace}/{name}", ())):
             missing.append(f"service {namespace}/{name}: the data plane does not have its {len(ready)} ready pods yet")
     return missing
+
+
+def _hollow(nodes: Iterable[Object]) -> set[str]:
+    """Behind pods on these is nobody to whom anything could lead."""
+    return {node["metadata"]["name"] for node in nodes if HOLLOW in (node["metadata"].get("labels") or {})}
 
 
 def _pods_of(deployment: Object, pods: Iterable[Object], *, leaving: bool = False) -> list[Object]:

@@ -17,6 +17,8 @@ EMBEDDED: Final = "embedded"
 KUBERNETES: Final = "kubernetes"
 CONTROL_PLANES: Final = (EMBEDDED, KUBERNETES)
 """Ours, in Python; and the one that Kubernetes ships."""
+HOLLOW: Final = "chaosfw.dev/hollow"
+"""Label (``"true"``) and taint (``NoSchedule``) of nodes that are records only."""
 MAX_HOLLOW: Final = 5_000
 """As many as Kubernetes itself is tested with."""
 MACHINE_STATES: Final = ("on", "off", "frozen", "cut")

@@ -3,7 +3,8 @@ Hollow nodes: records of nodes without a machine, for tests of what happens to m
 when it is deleted, and is nothing but a record: no process, and nobody who answers.
 
 Started by the control process beside the real kubelets; one for all hollow nodes of a sandbox, over one client. Each node has a taint
-(:data:`TAINT`), so that only pods that tolerate it come here. Kubernetes has the same for its own scale tests, and calls it kubemark.
+(:data:`~chaosfw.sandbox.spec.HOLLOW`), so that only pods that tolerate it come here. Kubernetes has the same for its own scale tests, and
+calls it kubemark.
 """
 
 from __future__ import annotations
@@ -19,10 +20,9 @@ from chaosfw.sandbox.kubelet.site import NodeName
 from chaosfw.sandbox.kubelet.status import TERMINAL, Observed, pod_status
 from chaosfw.sandbox.objects.moments import micro_stamp, stamp
 from chaosfw.sandbox.profiles import Profile
+from chaosfw.sandbox.spec import HOLLOW
 from chaosfw.timing import SYSTEM, Clock, seconds
 
-TAINT: Final = "chaosfw.dev/hollow"
-"""Key, ``NoSchedule``; also a label (``"true"``) for who wants to choose these nodes or leave them out."""
 MOST_PODS: Final = 250
 _AT_ONCE: Final = 16
 """Requests; a real control plane is over a socket, and ten thousand pods want to be told of."""
@@ -72,8 +72,8 @@ class Hollow:
         node = self.nodes[name]
         address, cidr = f"10.88.{node.index // 250}.{1 + node.index % 250}", f"{_network(node.index)}.0/24"
         found = node_object(node, address=address, pod_cidr=cidr, now=stamp(self._clock.wall_ns()))
-        found["metadata"]["labels"][TAINT] = "true"
-        found["spec"]["taints"] = [{"key": TAINT, "value": "true", "effect": "NoSchedule"}]
+        found["metadata"]["labels"][HOLLOW] = "true"
+        found["spec"]["taints"] = [{"key": HOLLOW, "value": "true", "effect": "NoSchedule"}]
         room = {**found["status"]["capacity"], "cpu": "32", "memory": "256Gi", "pods": str(MOST_PODS)}
         found["status"] |= {"capacity": room, "allocatable": dict(room)}
         return found

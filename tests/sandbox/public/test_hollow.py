@@ -10,11 +10,11 @@ import pytest
 
 from chaosfw.drivers.kubernetes.cluster import Cluster
 from chaosfw.sandbox.public import Sandbox, SandboxSpec, start
-from chaosfw.sandbox.spec import CONTROL_PLANES
+from chaosfw.sandbox.spec import CONTROL_PLANES, HOLLOW
 
 NODES, PODS = 30, 90
 SLOW = 120.0
-HOLLOW = "chaosfw.dev/hollow"
+SERVICE = "kubernetes.io/service-name"
 MANY = "/apis/apps/v1/namespaces/default/deployments/many"
 Object = dict[str, Any]
 
@@ -105,6 +105,14 @@ def test_a_lost_one_is_found_out_and_its_pods_come_back_with_it(sandbox: Sandbox
     until(lambda: ready(cluster.get("/api/v1/nodes/hollow-1")) == "True")
     until(lambda: available(cluster) == PODS)
     assert there <= {pod["metadata"]["uid"] for pod in pods(cluster)}
+
+
+def test_who_waits_for_the_workload_to_be_at_rest_does_not_wait_for_records_to_answer(sandbox: Sandbox, cluster: Cluster) -> None:
+    spec = {"selector": {"app": "many"}, "ports": [{"port": 80, "targetPort": "http"}]}
+    sandbox.apply([{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "many", "namespace": "default"}, "spec": spec}])
+    until(lambda: bool(cluster.items("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", labelSelector=f"{SERVICE}=many")))
+
+    sandbox.settle(timeout=SLOW)
 
 
 def test_what_is_deleted_is_gone_and_made_anew(cluster: Cluster) -> None:
