@@ -13,20 +13,6 @@ from chaosfw.sandbox.client.verbs import ApiError, Client, Object
 from chaosfw.sandbox.objects import moments
 from chaosfw.timing import SYSTEM
 
-_INFO = (
-    "machineID",
-    "systemUUID",
-    "bootID",
-    "kernelVersion",
-    "osImage",
-    "containerRuntimeVersion",
-    "kubeletVersion",
-    "kubeProxyVersion",
-    "operatingSystem",
-    "architecture",
-)
-
-
 LEASES = "leases.coordination.k8s.io"
 BEAT = 1.0
 """Seconds, as in the profile ``fast``."""
@@ -128,7 +114,7 @@ def node(name: str, zone: str) -> Object:
             "capacity": {"cpu": "4", "memory": "8Gi", "pods": "110"},
             "conditions": [ready],
             "addresses": [{"type": "InternalIP", "address": "10.1.0.1"}],
-            "nodeInfo": {**dict.fromkeys(_INFO, "x"), "kubeletVersion": "v1.37.2"},
+            "nodeInfo": {"kubeletVersion": "v1.37.2"},
         },
     }
 
