@@ -69,7 +69,7 @@ def test_one(start_sandbox):
     ("mark", "words"),
     [
         ("nodes=0", "nodes = 0: a sandbox has between 1 and"),
-        ("node=3", "a sandbox has no option 'node'; there are: nodes, zones, profile, control_plane, manifests, images"),
+        ("node=3", "a sandbox has no option 'node'; there are: nodes, hollow_nodes, zones, profile, control_plane, manifests, images"),
         ("3", "@pytest.mark.sandbox takes names only"),
         ("manifests='nowhere'", "nowhere"),
         ("profile='slow'", "unknown sandbox profile 'slow'; available: default, fast"),
