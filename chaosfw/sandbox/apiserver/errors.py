@@ -108,6 +108,11 @@ def bad_version(said: str) -> ApiError:
     return ApiError(500, "", f'resourceVersion: Invalid value: "{said}": strconv.ParseUint: parsing "{said}": invalid syntax')
 
 
+def bad_token(why: str) -> ApiError:
+    """Of the next part of a list."""
+    return bad_request(f"invalid continue token: continue key is not valid: {why}")
+
+
 def bad_patch(why: str) -> ApiError:
     """Of a patch whose outcome is no object of the kind; which object it would have been, the real one prints too."""
     words = f'Invalid value: "...": {why}'

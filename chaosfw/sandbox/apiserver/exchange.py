@@ -71,7 +71,7 @@ class Exchange:
             return await self._update()
         if method == "PATCH" and self._target.name:
             return await self._patch()
-        if method == "DELETE" and "delete" in self._row.verbs:
+        if method == "DELETE" and ("delete" if self._target.name else "deletecollection") in self._row.verbs:
             return await self._delete()
         raise errors.method_not_allowed()
 

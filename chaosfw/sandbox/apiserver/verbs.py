@@ -419,7 +419,7 @@ def _grace(row: Kind, obj: Object, options: DeleteOptions) -> int:
 def _mark(row: Kind, obj: Object, grace: int) -> None:
     metadata = obj["metadata"]
     earlier = metadata.get("deletionGracePeriodSeconds")
-    if metadata.get("deletionTimestamp") and earlier is not None and earlier <= grace:
+    if metadata.get("deletionTimestamp") and (earlier is None or earlier <= grace):
         return
     metadata["deletionTimestamp"] = moments.stamp(SYSTEM.wall_ns() + grace * NANOSECONDS)
     if row.resource != "namespaces" and row is not DEFINITION:
@@ -447,9 +447,15 @@ def _make_token(version: int, after: Key) -> str:
 def _read_token(token: str) -> tuple[int, Key]:
     try:
         said = urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode("latin-1")
-        version, namespace, name = json.loads(said)
     except ValueError as error:
-        first = ascii(said[:1])[1:-1].replace("\\x", "\\u00") if "said" in locals() else ""
-        why = f"invalid character '{first}' looking for beginning of value" if first else str(error)
-        raise errors.bad_request(f"invalid continue token: continue key is not valid: {why}") from error
+        raise errors.bad_token(str(error)) from error
+    try:
+        found = json.loads(said)
+    except ValueError as error:
+        first = ascii(said[:1])[1:-1].replace("\\x", "\\u00")
+        raise errors.bad_token(f"invalid character '{first}' looking for beginning of value") from error
+    if not isinstance(found, list) or len(found) != 3:
+        kind = {dict: "object", list: "array", str: "string", bool: "bool"}.get(type(found), "number")
+        raise errors.bad_token(f"json: cannot unmarshal {kind} into Go value of type storage.continueToken")
+    version, namespace, name = found
     return int(version), (namespace, name)

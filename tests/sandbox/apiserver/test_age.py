@@ -8,6 +8,7 @@ from chaosfw.sandbox.apiserver.store import Store
 from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.controllers.recorder import REMEMBERED, Recorder
 from chaosfw.sandbox.kubelet.events import Recorder as KubeletRecorder
+from chaosfw.sandbox.objects.moments import stamp
 from chaosfw.testing.clock import FakeClock
 from chaosfw.timing import SYSTEM
 from tests.sandbox.apiserver.plane import Plane, plane
@@ -70,6 +71,20 @@ def test_who_repeats_an_event_that_has_gone_begins_anew() -> None:
     async def run() -> None:
         async with plane(nodes={}, controllers=False, kubelet=False) as running:
             await story(running)
+
+    asyncio.run(run())
+
+
+def test_a_namespace_that_ends_ends_since_it_was_deleted_first() -> None:
+    async def run() -> None:
+        async with plane(nodes={}, controllers=False, kubelet=False) as running:
+            await running.client.create("namespaces", {"metadata": {"name": "shop"}})
+            first = await running.client.delete("namespaces", "shop")
+            while stamp(SYSTEM.wall_ns()) == first["metadata"]["deletionTimestamp"]:
+                await asyncio.sleep(0.01)
+            again = await running.client.delete("namespaces", "shop")
+
+            assert again["metadata"] == first["metadata"]
 
     asyncio.run(run())
 

@@ -104,6 +104,7 @@ def pages(actor: Actor) -> None:
     found = actor.ask("GET", MAPS, limit="2", **{**some, "continue": found["metadata"]["continue"]})
     actor.ask("GET", MAPS, limit="2", **{**some, "continue": found["metadata"].get("continue", "")})
     actor.ask("GET", MAPS, limit="2", **{**some, "continue": "nonsense"})
+    actor.ask("GET", MAPS, limit="2", **{**some, "continue": "NQ"})
     actor.ask("GET", MAPS, limit="-1")
     actor.ask("GET", MAPS, limit="some")
 
@@ -215,6 +216,7 @@ def refusals(actor: Actor) -> None:
     actor.ask("GET", f"{CORE}/nothings")
     actor.ask("GET", "/apis/nowhere/v1/things")
     actor.ask("DELETE", "/api/v1/namespaces/default/bindings")
+    actor.ask("DELETE", "/api/v1/namespaces")
 
 
 def deletions(actor: Actor) -> None:
