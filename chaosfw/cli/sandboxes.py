@@ -59,6 +59,10 @@ def status(given: argparse.Namespace) -> int:
     for node, zone in (told.get("nodes") or {}).items():
         state = (told.get("machines") or {}).get(node, "on")
         print(f"  node      {node} in {zone}{'' if state == 'on' else f', {state}'}")
+    hollow = {name: state for name, state in (told.get("machines") or {}).items() if name not in (told.get("nodes") or {})}
+    if hollow:
+        silent = [f"{name} is {state}" for name, state in hollow.items() if state != "on"]
+        print(f"  hollow    {len(hollow)} nodes that are records only{''.join(f', {one}' for one in silent)}")
     for name, pids in (told.get("processes") or {}).items():
         print(f"  {name:<9} {len(pids)} process{'es' if len(pids) != 1 else ''}: {', '.join(map(str, pids))}")
     print(f"  users     {told.get('leases', 0)}{', pinned until down' if told.get('pinned') else ''}")

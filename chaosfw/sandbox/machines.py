@@ -42,6 +42,7 @@ class Machines:
         kubelet = next((one for one in self._kubelets if one.node.name == name), None)
         if kubelet is None and name not in self._hollow.nodes:
             there = ", ".join(one.node.name for one in self._kubelets)
+            there += f", hollow-1 to hollow-{len(self._hollow.nodes)}" if self._hollow.nodes else ""
             raise SandboxError(f"no node {name!r}; there: {there}")
         if state not in MACHINE_STATES:
             raise SandboxError(f"a machine can not be {state!r}; it can be: {', '.join(MACHINE_STATES)}")

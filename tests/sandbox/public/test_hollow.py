@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from chaosfw.drivers.kubernetes.cluster import Cluster
+from chaosfw.errors import SandboxError
 from chaosfw.sandbox.public import Sandbox, SandboxSpec, start
 from chaosfw.sandbox.spec import CONTROL_PLANES, HOLLOW
 
@@ -100,6 +101,8 @@ def test_a_lost_one_is_found_out_and_its_pods_come_back_with_it(sandbox: Sandbox
     until(lambda: ready(cluster.get("/api/v1/nodes/hollow-1")) == "Unknown")
     until(lambda: available(cluster) < PODS)
     assert sandbox.machines()["hollow-1"] == "off"
+    with pytest.raises(SandboxError, match=f"no node 'hollow-99'; there: node-1, node-2, node-3, hollow-1 to hollow-{NODES}"):
+        sandbox.machine("hollow-99", "off")
     sandbox.machine("hollow-1", "on")
 
     until(lambda: ready(cluster.get("/api/v1/nodes/hollow-1")) == "True")
