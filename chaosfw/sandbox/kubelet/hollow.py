@@ -57,6 +57,9 @@ class Hollow:
     def speak(self, name: str) -> None:
         """Its next beat says that it is there, and what became of its pods meanwhile is made good."""
         self._silent.discard(name)
+        self._look_again(name)
+
+    def _look_again(self, name: str) -> None:
         for pod in self._pods.all():
             if pod["spec"].get("nodeName") == name:
                 self._on_pod(None, pod)
@@ -111,24 +114,40 @@ class Hollow:
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
         if new is None:
-            self._slots.get((old or {})["spec"].get("nodeName", ""), {}).pop((old or {})["metadata"]["uid"], None)
+            self._leaves(old or {})
             return
         key = (new["metadata"]["namespace"], new["metadata"]["name"])
         if new["spec"].get("nodeName") in self.nodes and _wants(new) and key not in self._queued:
             self._queued.add(key)
             self._wanted.put_nowait(key)
 
+    def _leaves(self, pod: Object) -> None:
+        node = pod["spec"].get("nodeName", "")
+        taken = self._slots.get(node, {})
+        was_full = len(taken) >= MOST_PODS
+        taken.pop(pod["metadata"]["uid"], None)
+        if was_full:
+            self._look_again(node)
+
     async def _work(self) -> None:
         while True:
             key = await self._wanted.get()
             self._queued.discard(key)
             pod = self._pods.get(*key)
-            if pod is None or pod["spec"]["nodeName"] in self._silent or not _wants(pod):
-                continue
+            if pod is None or not self._minds(pod):
+                continue  # gone, or another of the same name by now
             try:
                 await self._act(pod)
             except (ApiError, OSError):
                 continue  # it has changed, and its event comes; or there is no server any more
+
+    def _minds(self, pod: Object) -> bool:
+        """A pod for which there is no address any more waits for one."""
+        node = pod["spec"].get("nodeName")
+        if node not in self.nodes or node in self._silent or not _wants(pod):
+            return False
+        taken = self._slots.get(node, {})
+        return pod["metadata"]["uid"] in taken or len(taken) < MOST_PODS
 
     async def _act(self, pod: Object) -> None:
         metadata, phase = pod["metadata"], pod["status"].get("phase")
@@ -142,7 +161,8 @@ class Hollow:
 
     async def _tell(self, pod: Object, *, ended: bool) -> None:
         at = stamp(self._clock.wall_ns())
-        state = _state(at, ended=ended)
+        started = pod["status"].get("startTime") or at
+        state = _state(started, at, ended=ended)
         containers = [_container(one, state, ready=not ended) for one in pod["spec"]["containers"]]
         observed = Observed(
             pod=pod,
@@ -152,7 +172,7 @@ class Hollow:
             sandbox_made=not ended,
             pod_ip=self._address(pod),
             host_ip="10.88.0.1",
-            started_at=pod["status"].get("startTime") or at,
+            started_at=started,
             before=pod["status"].get("conditions") or (),
             now=at,
             final=ended,
@@ -187,9 +207,9 @@ def _is_ready(found: Object | None) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
-def _state(at: str, *, ended: bool) -> Object:
-    over = {"exitCode": 0, "reason": "Completed", "startedAt": at, "finishedAt": at}
-    return {"terminated": over} if ended else {"running": {"startedAt": at}}
+def _state(started: str, at: str, *, ended: bool) -> Object:
+    over = {"exitCode": 0, "reason": "Completed", "startedAt": started, "finishedAt": at}
+    return {"terminated": over} if ended else {"running": {"startedAt": started}}
 
 
 def _container(container: Object, state: Object, *, ready: bool) -> Object:
