@@ -164,6 +164,25 @@ def test_checks_and_thresholds_are_told_and_nothing_more(server: Server, tmp_pat
     assert seal.ended == ""
 
 
+def test_k6_sums_up_for_thresholds_only_where_there_may_be_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "some.js").write_text(SIMPLE + "export const options = { thresholds: { http_req_failed: ['rate<0.5'] } };\n")
+    (tmp_path / "none.js").write_text(SIMPLE)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("K6_CONFIG", raising=False)
+
+    def asks(file: str, **env: str) -> bool:
+        declared = program.declared(str(K6[NEWEST]), str(tmp_path / file), env=env)
+        words = program.command(str(K6[NEWEST]), file, stream="-", env=env, thresholds=declared.thresholds)
+        return "--no-thresholds" not in words
+
+    assert asks("some.js")
+    assert not asks("none.js")
+    assert asks("none.js", K6_THRESHOLDS="{}")
+    (tmp_path / "k6").mkdir()
+    (tmp_path / "k6" / "config.json").write_text("{}")
+    assert asks("none.js")
+
+
 RAISES = SIMPLE.replace("sleep(0.02);", "throw new Error('no');") + "export const options = { iterations: 3 };\n"
 ABORTS = "import exec from 'k6/execution';" + SIMPLE.replace("sleep(0.02);", "sleep(0.5); exec.test.abort('enough');")
 CROSSED = (

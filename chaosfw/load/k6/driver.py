@@ -69,6 +69,7 @@ class K6Driver:
         long, stream = max(seconds * SPARE, seconds + LEAST), "/dev/fd/{stream}"
         model: Literal["open", "closed"] = "open"
         tags: tuple[str, ...] = ()
+        thresholds = False
         if load.script is None:
             script, most = Script(file=str(out.resolve() / "load.js")), vus(load)
             Path(script.file).write_text(written(load, url=at.url, seconds=long))
@@ -78,6 +79,7 @@ class K6Driver:
             declared = program.declared(binary, file, env=_env(script, at))
             most = script.users or declared.vus
             model, tags = "open" if declared.open and not script.users else "closed", declared.tags
+            thresholds = declared.thresholds
             if script.pods:
                 return self._in_pods(load, at=at, out=out, seconds=long, model=model, tags=(*program.TAGS, *tags))
         words = program.command(
@@ -88,6 +90,7 @@ class K6Driver:
             vus=script.users,
             seconds=long,
             tags=(*program.TAGS, *tags),
+            thresholds=thresholds,
         )
         return start(
             self.name,

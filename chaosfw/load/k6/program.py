@@ -69,6 +69,8 @@ class Declared:
     """VUs that are there before they are needed, of the scenarios with arrivals."""
     tags: tuple[str, ...] = ()
     """Named in its thresholds: ``http_req_duration{name:front}``."""
+    thresholds: bool = False
+    """It has some, or they may come from k6's own settings on this machine."""
     only_vus: bool = field(default=False)
     """It declares ``vus`` or nothing: whoever runs it may say how many, and for how long."""
 
@@ -107,11 +109,13 @@ def declared(binary: str, file: str, *, env: Mapping[str, str]) -> Declared:
     options: dict[str, Any] = json.loads(told[told.index("{") :])
     scenarios: dict[str, Any] = options.get("scenarios") or {}
     tags = tuple(sorted({tag for name in options.get("thresholds") or () for tag in re.findall(r"[{,]\s*(\w+)\s*:", name)}))
+    thresholds = bool(options.get("thresholds")) or _may_have_more(env)
     if not scenarios:
-        return replace(_plain(options), tags=tags)
+        return replace(_plain(options), tags=tags, thresholds=thresholds)
     arrivals = [one for one in scenarios.values() if one.get("executor") in ARRIVALS]
     return Declared(
         tags=tags,
+        thresholds=thresholds,
         executors=tuple(str(one.get("executor")) for one in scenarios.values()),
         seconds=max(_lasts(one) for one in scenarios.values()),
         rate=sum(_rate(one) for one in arrivals),
@@ -120,13 +124,25 @@ def declared(binary: str, file: str, *, env: Mapping[str, str]) -> Declared:
 
 
 def command(
-    binary: str, file: str, *, stream: str, env: Mapping[str, str], vus: int = 0, seconds: float = 0.0, tags: Sequence[str] = TAGS
+    binary: str,
+    file: str,
+    *,
+    stream: str,
+    env: Mapping[str, str],
+    vus: int = 0,
+    seconds: float = 0.0,
+    tags: Sequence[str] = TAGS,
+    thresholds: bool = True,
 ) -> list[str]:
-    """``k6 run``, without usage reports, summary, REST API and colours; points go to ``stream``."""
+    """
+    ``k6 run``, without usage reports, summary, REST API and colours; points go to ``stream``. Where there are no ``thresholds``, k6 is
+    told not to look for any: it would sum every metric of every request up, and keep each duration in memory, for nobody.
+    """
     silent = "--summary-mode=disabled" if version(binary) >= (1, 3, 0) else "--no-summary"
     found = [binary, "run", "--quiet", "--no-usage-report", "--no-color", "--address", "", silent, "--log-output=stderr"]
     found += ["--system-tags", ",".join(tags), "--out", f"csv={stream}", *flags(env)]
     found += ["--vus", str(vus), "--duration", f"{seconds:.0f}s"] if vus else []
+    found += [] if thresholds else ["--no-thresholds"]
     return [*found, file]
 
 
@@ -159,6 +175,14 @@ def ending(code: int) -> str:
     if code < 0:
         return f"k6 was killed by signal {-code}"
     return f"k6: {EXITS.get(code, f'exit code {code}')}"
+
+
+def _may_have_more(env: Mapping[str, str]) -> bool:
+    """Thresholds that ``k6 inspect`` does not tell of: from a variable, or a settings file, which k6 looks for in the user's folder."""
+    known = {**os.environ, **env}
+    folder = Path(known.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    places = [folder / "k6" / "config.json", folder / "loadimpact" / "k6" / "config.json"]
+    return "K6_THRESHOLDS" in known or "K6_CONFIG" in known or any(one.exists() for one in places)
 
 
 def _plain(options: Mapping[str, Any]) -> Declared:
