@@ -35,6 +35,7 @@ from chaosfw.sandbox.mains import until_end_of_file
 from chaosfw.sandbox.planes import Plane, embedded, real
 from chaosfw.sandbox.prctl import die_with_parent
 from chaosfw.sandbox.profiles import profile
+from chaosfw.sandbox.provisioner import Provisioner
 from chaosfw.sandbox.routes import Routes
 from chaosfw.sandbox.runtime.door import RuntimeDoor
 from chaosfw.sandbox.spec import KUBERNETES, SandboxSpec, spec_from_json
@@ -103,6 +104,8 @@ async def _start(config: Message, *, directory: Path, orders: socket.socket, end
         )
         kubelets.append(Kubelet(NodeName(name, zone, index), site))
     await asyncio.gather(plane.run(), routes.start())
+    provisioner = Provisioner(plane.client, directory=directory)
+    await provisioner.start()
     for index, kubelet in enumerate(kubelets):
         await plane.admit(kubelet, address=network.node(index))
     await asyncio.gather(*(kubelet.start() for kubelet in kubelets))
@@ -114,7 +117,7 @@ async def _start(config: Message, *, directory: Path, orders: socket.socket, end
     ]
     _describe(directory, server=f"https://{plane.server}", token=token, spec=spec, proxy=f"http://{routes.doors()[OUTSIDE]}")
     answering = await serve(directory / "control.sock", _answers(routes, lateness, machines))
-    return plane, routes, kubelets, hollow, lateness, answering, doors
+    return plane, routes, provisioner, kubelets, hollow, lateness, answering, doors
 
 
 async def _plane(spec: SandboxSpec, *, directory: Path, network: Network, token: str, ended: asyncio.Future[str]) -> Plane:

@@ -13,6 +13,7 @@ from typing import Final
 
 from chaosfw.sandbox.client.verbs import Object
 from chaosfw.sandbox.objects.selectors import of_object
+from chaosfw.sandbox.objects.storage import claims_of
 from chaosfw.sandbox.spec import HOLLOW
 
 _ZONE: Final = "topology.kubernetes.io/zone"
@@ -61,8 +62,11 @@ def misplaced(cluster: Cluster) -> Object | None:
 
 
 def _skew(deployment: Object) -> int | None:
-    """How many more pods one zone may have than another; 0: nothing is said of that; None: it is spread by something else."""
-    declared = deployment["spec"]["template"]["spec"].get("topologySpreadConstraints") or ()
+    """How many more pods one zone may have than another; 0: nothing is said of that; None: something else spreads it, or its volumes."""
+    template = deployment["spec"]["template"]
+    if claims_of(template):
+        return None
+    declared = template["spec"].get("topologySpreadConstraints") or ()
     by_zone = [int(one["maxSkew"]) for one in declared if one["topologyKey"] == _ZONE]
     return min(by_zone) if by_zone else None if declared else 0
 

@@ -18,10 +18,12 @@ from chaosfw.sandbox.kinds.cluster import NAMESPACE
 from chaosfw.sandbox.kinds.network import SERVICE
 from chaosfw.sandbox.kinds.row import Cause, Kind, invalid, items, read
 from chaosfw.sandbox.kinds.workloads import TEMPLATE_GENERATION
+from chaosfw.sandbox.objects import storage
 from chaosfw.sandbox.objects.names import random_suffix
 
 ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 NODE_PORTS = range(30000, 32768)
+OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
 _NODE_TROUBLE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
@@ -38,6 +40,7 @@ class Admission:
             "pods": self._pod,
             "services": self._service,
             "daemonsets.apps": _number_template,
+            "persistentvolumeclaims": self._claim,
         }
         self._update: dict[str, Callable[[Object, Object], None]] = {
             "services": self._changed_service,
@@ -118,6 +121,16 @@ class Admission:
         for field in ("nodeName", "serviceAccountName", "serviceAccount", "priority", "preemptionPolicy", "tolerations", "volumes"):
             if field in old["spec"]:
                 new["spec"].setdefault(field, old["spec"][field])
+
+    # --- claims
+
+    def _claim(self, claim: Object) -> None:
+        """One that names no class gets the default one, if there is one; an empty name asks for none."""
+        spec, notes = claim["spec"], claim["metadata"].get("annotations") or {}
+        if spec.get("storageClassName") is None and OLD_CLASS not in notes:
+            default = storage.default_class(found.obj for found in self._store.all("storageclasses.storage.k8s.io"))
+            if default:
+                spec["storageClassName"] = default
 
     # --- services
 

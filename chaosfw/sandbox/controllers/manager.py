@@ -19,11 +19,12 @@ from chaosfw.sandbox.controllers.jobs import Jobs
 from chaosfw.sandbox.controllers.namespaces import Namespaces
 from chaosfw.sandbox.controllers.nodes import LEASES, Nodes
 from chaosfw.sandbox.controllers.orphans import QUARANTINE, Orphans
-from chaosfw.sandbox.controllers.protection import VOLUMES, Protection
+from chaosfw.sandbox.controllers.protection import Protection
 from chaosfw.sandbox.controllers.recorder import Recorder
 from chaosfw.sandbox.controllers.replicas import ReplicaSets
 from chaosfw.sandbox.controllers.revisions import RESOURCE as REVISIONS
 from chaosfw.sandbox.controllers.stateful import StatefulSets
+from chaosfw.sandbox.controllers.volumes import CLASSES, VOLUMES, Volumes
 from chaosfw.sandbox.profiles import Profile
 
 OWNED = (
@@ -47,7 +48,7 @@ OWNED = (
 )
 """Resources whose owners are minded."""
 
-OTHERS = ("namespaces", "nodes", LEASES, DEFINITIONS, VOLUMES)
+OTHERS = ("namespaces", "nodes", LEASES, DEFINITIONS, VOLUMES, CLASSES)
 
 
 class Controllers:
@@ -71,6 +72,7 @@ class Controllers:
             Endpoints(self._caches),
             Disruption(self._caches),
             Protection(self._caches),
+            Volumes(self._caches, self._recorder("persistentvolume-controller")),
             self._garbage,
             self._nodes,
             TaintEvictions(self._caches, self._recorder("taint-eviction-controller")),

@@ -13,7 +13,8 @@ from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.controllers import objects
 from chaosfw.sandbox.controllers.caches import Caches
 from chaosfw.sandbox.controllers.work import Key, Loop
-from chaosfw.sandbox.kinds.row import items, read
+from chaosfw.sandbox.kinds.row import read
+from chaosfw.sandbox.objects.storage import claims_of
 
 CLAIMS, VOLUMES = "persistentvolumeclaims", "persistentvolumes"
 CLAIM: Final = "kubernetes.io/pvc-protection"
@@ -38,7 +39,7 @@ class Protection:
             self.loop.add((new["metadata"].get("namespace", ""), new["metadata"]["name"]))
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
-        for name in _claimed(new or old or {}):
+        for name in claims_of(new or old or {"spec": {}}):
             self.loop.add(((new or old or {})["metadata"]["namespace"], name))
 
     async def reconcile(self, key: Key) -> None:
@@ -59,8 +60,4 @@ class Protection:
 
     def _is_used(self, namespace: str, name: str) -> bool:
         pods = (pod for pod in self._caches["pods"].all() if pod["metadata"]["namespace"] == namespace)
-        return any(name in _claimed(pod) and read(pod, "spec.nodeName") for pod in pods if read(pod, "status.phase") not in _ENDED)
-
-
-def _claimed(pod: Object) -> list[str]:
-    return [volume["persistentVolumeClaim"]["claimName"] for volume in items(pod, "spec.volumes") if "persistentVolumeClaim" in volume]
+        return any(name in claims_of(pod) and read(pod, "spec.nodeName") for pod in pods if read(pod, "status.phase") not in _ENDED)

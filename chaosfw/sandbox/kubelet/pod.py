@@ -46,7 +46,7 @@ class PodWorker:
         self._directory = site.directory / "pods" / self.uid
         self._back = address.back.host
         ips = {"pod_ip": self._back, "host_ip": host_ip}
-        self._volumes = Volumes(self._directory / "volumes", pod=pod, tokens=site.tokens, **ips)
+        self._volumes = Volumes(self._directory / "volumes", site=site.directory, pod=pod, tokens=site.tokens, **ips)
         self._place = Place(
             pod=pod,
             node=node,

@@ -1,5 +1,5 @@
 """
-What a pod's environment and volumes are made of: fields of the pod, config maps, secrets.
+What a pod's environment and volumes are made of: fields of the pod, config maps, secrets, claims.
 
 Used by :mod:`.environment` and :mod:`.volumes`. :class:`Missing` is what the real kubelet calls CreateContainerConfigError or FailedMount.
 """
@@ -39,6 +39,18 @@ class Sources:
     async def secret(self, name: str, *, optional: bool) -> dict[str, bytes]:
         return await self._data("secrets", "secret", name, optional=optional)
 
+    async def volume(self, claim: str) -> str:
+        """The name of the volume that a claim is bound to, and that has to be there."""
+        try:
+            found = await self._get("persistentvolumeclaims", claim)
+            name = found["spec"].get("volumeName") or ""
+            if (found.get("status") or {}).get("phase") != "Bound" or not name:
+                raise Missing(f'persistentvolumeclaim "{claim}" is not bound')
+            await self._get("persistentvolumes", name, namespace="")
+        except (ApiError, OSError) as error:
+            raise Missing(f"cannot read the volume of persistentvolumeclaim {claim}: {error}") from error
+        return str(name)
+
     async def _data(self, resource: str, word: str, name: str, *, optional: bool) -> dict[str, bytes]:
         if (resource, name) not in self._read:
             self._read[resource, name] = await self._fetch(resource, name)
@@ -59,16 +71,17 @@ class Sources:
         plain = {key: text.encode() for key, text in (found.get("data") or {}).items()}
         return plain | {key: base64.b64decode(text) for key, text in (found.get("binaryData") or {}).items()}
 
-    async def _get(self, resource: str, name: str) -> Object:
+    async def _get(self, resource: str, name: str, *, namespace: str | None = None) -> Object:
         """The Node authorizer of a real API server may learn of a pod after its node has: a moment later it lets the node read."""
+        space = self._namespace if namespace is None else namespace
         for _ in range(_TRIES):
             try:
-                return await self._client.get(resource, name, namespace=self._namespace)
+                return await self._client.get(resource, name, namespace=space)
             except ApiError as error:
                 if "no relationship found" not in error.message:
                     raise
             await asyncio.sleep(_MOMENT)
-        return await self._client.get(resource, name, namespace=self._namespace)
+        return await self._client.get(resource, name, namespace=space)
 
 
 def field(pod: Object, path: str, *, pod_ip: str, host_ip: str) -> str:

@@ -15,13 +15,17 @@ from typing import Any, Final
 from chaosfw.sandbox.client.verbs import ApiError, Object
 from chaosfw.sandbox.kubelet.site import Tokens
 from chaosfw.sandbox.kubelet.sources import Missing, Sources, field
+from chaosfw.sandbox.objects import storage
 
 VARIABLE: Final = "CHAOSFW_VOLUMES"
 
 
 class Volumes:
-    def __init__(self, directory: Path, *, pod: Object, tokens: Tokens, pod_ip: str, host_ip: str) -> None:
-        self._directory = directory
+    """``site``: the directory in which persistent volumes are; they outlive the pod, and every node has them."""
+
+    def __init__(self, directory: Path, *, site: Path, pod: Object, tokens: Tokens, pod_ip: str, host_ip: str) -> None:
+        self._directory, self._site = directory, site
+        self._claimed: dict[str, Path] = {}
         self._pod = pod
         self._tokens = tokens
         self._ips = {"pod_ip": pod_ip, "host_ip": host_ip}
@@ -30,16 +34,27 @@ class Volumes:
         """Raises Missing for what is not there yet; can be called again."""
         self._directory.mkdir(parents=True, exist_ok=True)
         for volume in self._pod["spec"].get("volumes") or ():
-            place = self._directory / volume["name"]
-            place.mkdir(exist_ok=True)
+            place = await self._place(volume, sources)
+            place.mkdir(parents=True, exist_ok=True)
             for name, data in (await self._files(volume, sources)).items():
                 _write(place, name, data)
 
     def mounts(self, container: Object) -> dict[str, str]:
         """The variable that tells a container where its mounts are; none without mounts."""
         mounts = container.get("volumeMounts") or ()
-        places = {mount["mountPath"]: str(self._directory / mount["name"] / mount.get("subPath", "")) for mount in mounts}
+        places = {mount["mountPath"]: str(self._where(mount["name"]) / mount.get("subPath", "")) for mount in mounts}
         return {VARIABLE: json.dumps(places)} if places else {}
+
+    def _where(self, volume: str) -> Path:
+        return self._claimed.get(volume, self._directory / volume)
+
+    async def _place(self, volume: Object, sources: Sources) -> Path:
+        name = volume["name"]
+        if source := volume.get("persistentVolumeClaim"):
+            self._claimed[name] = storage.place_of(self._site, await sources.volume(source["claimName"]))
+        elif "ephemeral" in volume:
+            self._claimed[name] = storage.place_of(self._site, await sources.volume(f"{self._pod['metadata']['name']}-{name}"))
+        return self._where(name)
 
     async def _files(self, volume: Object, sources: Sources) -> dict[str, bytes]:
         if source := volume.get("configMap"):

@@ -1,9 +1,11 @@
 """
-Which nodes a pod asks for: its node selector and its required node affinity. Pure; asked by the scheduler and by the daemon set controller.
+Which nodes a pod asks for, by its node selector and its required node affinity, and a volume by its own. Pure; asked by the scheduler and
+by the daemon set controller.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from chaosfw.sandbox.objects import selectors
@@ -20,7 +22,12 @@ def selects(pod: Object, node: Object) -> bool:
     affinity = ((pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution")
     if affinity is None:
         return True
-    return any(_term(term, node) for term in affinity.get("nodeSelectorTerms") or ())
+    return any_term(affinity.get("nodeSelectorTerms") or (), node)
+
+
+def any_term(terms: Iterable[Object], node: Object) -> bool:
+    """One of a node selector's terms is enough; none is met by nobody."""
+    return any(_term(term, node) for term in terms)
 
 
 def _term(term: Object, node: Object) -> bool:

@@ -16,6 +16,7 @@ from chaosfw.sandbox.client.verbs import ApiError, Client, Object
 from chaosfw.sandbox.objects import moments
 from chaosfw.sandbox.objects.names import hashed
 from chaosfw.sandbox.scheduler import fit
+from chaosfw.sandbox.scheduler.claims import Claims, NotBound, PodClaims
 from chaosfw.sandbox.scheduler.picture import Picture
 from chaosfw.sandbox.scheduler.spread import Spreading
 from chaosfw.timing import SYSTEM
@@ -38,6 +39,7 @@ class Scheduler:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._pods, self._nodes = Informer(client, "pods"), Informer(client, "nodes")
+        self._claims = Claims(client, changed=self._retry_all)
         self._picture = Picture()
         self._waiting: set[Key] = set()
         self._queue: list[tuple[Rank, Key]] = []
@@ -48,9 +50,11 @@ class Scheduler:
         self._assumed: dict[str, str] = {}
         self._something = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._binding: set[asyncio.Task[None]] = set()
+        """Pods whose volumes are on the way."""
 
     async def start(self) -> None:
-        await asyncio.gather(self._pods.start(), self._nodes.start())
+        await asyncio.gather(self._pods.start(), self._nodes.start(), self._claims.start())
         self._pods.listen(self._on_pod)
         self._nodes.listen(self._on_node)
         self._task = asyncio.create_task(self._run(), name="scheduler")
@@ -58,8 +62,10 @@ class Scheduler:
     async def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        await asyncio.gather(self._pods.stop(), self._nodes.stop())
+            for task in self._binding:
+                task.cancel()
+            await asyncio.gather(self._task, *self._binding, return_exceptions=True)
+        await asyncio.gather(self._pods.stop(), self._nodes.stop(), self._claims.stop())
 
     # --- what wakes it
 
@@ -72,6 +78,8 @@ class Scheduler:
             self._hopeless.discard(key_of(pod))
         if new is None or (old is not None and _frees_room(old, new)):
             self._retry_all()
+        if new is None or new["metadata"].get("deletionTimestamp"):
+            self._claims.wake()
         if new is not None and _is_ours(new) and not _only_told(old, new):
             self._add(key_of(new))
 
@@ -137,38 +145,78 @@ class Scheduler:
         pod = self._pods.get(*key)
         if pod is None or not _is_ours(pod) or pod["metadata"]["uid"] in self._assumed:
             return
-        nodes = list(self._nodes.all())
+        nodes, claims = list(self._nodes.all()), self._claims.of(pod)
+        if claims.trouble:
+            self._hopeless.add(key)
+            await self._give_up(pod, len(nodes), claims.trouble)
+            return
         spreading, reasons = Spreading(pod, nodes, self._picture), Counter[str]()
-        fitting = self._fitting(pod, nodes, spreading, reasons)
+        fitting = self._fitting(pod, nodes, spreading, claims, reasons)
         if fitting:
-            await self._bind(pod, spreading.best(fitting, among=nodes if len(nodes) > ENOUGH else None)["metadata"]["name"])
+            await self._give(pod, spreading.best(fitting, among=nodes if len(nodes) > ENOUGH else None), claims)
         else:
             self._hopeless.add(key)
-            await self._give_up(pod, len(nodes), reasons)
+            await self._give_up(pod, len(nodes), ", ".join(sorted(f"{number} {reason}" for reason, number in reasons.items())))
 
-    def _fitting(self, pod: Object, nodes: list[Object], spreading: Spreading, reasons: Counter[str]) -> list[Object]:
+    def _fitting(self, pod: Object, nodes: list[Object], spreading: Spreading, claims: PodClaims, reasons: Counter[str]) -> list[Object]:
         """All nodes that fit; of very many as many as are enough, each time from where the last search ended."""
         start = self._next % len(nodes) if len(nodes) > ENOUGH else 0
         found = []
         for number, node in enumerate((*nodes[start:], *nodes[:start]), start=1):
-            if self._fits(pod, node, spreading, reasons):
+            if self._fits(pod, node, spreading, claims, reasons):
                 found.append(node)
             if len(found) == ENOUGH:
                 self._next = start + number
                 break
         return found
 
-    def _fits(self, pod: Object, node: Object, spreading: Spreading, reasons: Counter[str]) -> bool:
+    def _fits(self, pod: Object, node: Object, spreading: Spreading, claims: PodClaims, reasons: Counter[str]) -> bool:
         found = fit.refusals(pod, node, self._picture.tenants(node["metadata"]["name"]))
         if not found and spreading.violates(node):
             found = ["node(s) didn't match pod topology spread constraints"]
+        if not found and claims and (why := claims.refusal(node)):
+            found = [why]
         reasons.update(found)
         return not found
 
+    async def _give(self, pod: Object, node: Object, claims: PodClaims) -> None:
+        """From here on it counts as being there. Where volumes have to come first, others have their turn meanwhile."""
+        name = node["metadata"]["name"]
+        self._assumed[pod["metadata"]["uid"]] = name
+        self._picture.put(pod, name)
+        if not claims.unbound:
+            await self._bind(pod, name)
+            return
+        task = asyncio.create_task(self._bind_with_volumes(pod, node), name=f"volumes of {'/'.join(key_of(pod))}")
+        self._binding.add(task)
+        task.add_done_callback(self._binding.discard)
+
+    async def _bind_with_volumes(self, pod: Object, node: Object) -> None:
+        key, uid = key_of(pod), pod["metadata"]["uid"]
+        try:
+            await self._claims.prepare(pod, node, still=lambda: self._waits_still(key, uid))
+            await self._bind(pod, node["metadata"]["name"])
+        except (NotBound, ApiError) as error:
+            self._take_back(uid)
+            if self._waits_still(key, uid):
+                told = f'running PreBind plugin "VolumeBinding": binding volumes: {error}'
+                await self._tell(pod, "FailedScheduling", told, warning=True)
+                asyncio.get_running_loop().call_later(RETRY_AFTER, self._add, key)
+        except Exception:
+            LOG.exception("scheduling %s failed; trying again", "/".join(key))
+            self._take_back(uid)
+            asyncio.get_running_loop().call_later(RETRY_AFTER, self._add, key)
+
+    def _waits_still(self, key: Key, uid: str) -> bool:
+        pod = self._pods.get(*key)
+        return pod is not None and pod["metadata"]["uid"] == uid and _is_ours(pod)
+
+    def _take_back(self, uid: str) -> None:
+        self._assumed.pop(uid, None)
+        self._picture.drop(uid)
+
     async def _bind(self, pod: Object, node: str) -> None:
         metadata = pod["metadata"]
-        self._assumed[metadata["uid"]] = node
-        self._picture.put(pod, node)
         body = {
             "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"]},
             "target": {"apiVersion": "v1", "kind": "Node", "name": node},
@@ -176,16 +224,14 @@ class Scheduler:
         try:
             await self._client.create("bindings", body, namespace=metadata["namespace"])
         except ApiError:
-            self._assumed.pop(metadata["uid"], None)
-            self._picture.drop(metadata["uid"])
+            self._take_back(metadata["uid"])
             raise
         told = f"Successfully assigned {metadata['namespace']}/{metadata['name']} to {node}"
         await self._tell(pod, "Scheduled", told, warning=False)
 
     # --- saying so
 
-    async def _give_up(self, pod: Object, count: int, reasons: Counter[str]) -> None:
-        told = ", ".join(sorted(f"{number} {reason}" for reason, number in reasons.items()))
+    async def _give_up(self, pod: Object, count: int, told: str) -> None:
         message = f"0/{count} nodes are available: {told}." if count else "no nodes available to schedule pods"
         known = [found for found in (pod.get("status") or {}).get("conditions", ()) if found["type"] == "PodScheduled"]
         if known and known[0].get("message") == message:
