@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
-from chaosfw.sandbox.client.informer import Informer, key_of, started
+from chaosfw.sandbox.client.informer import Informer, key_of, started, stopped
 from chaosfw.sandbox.client.verbs import ApiError, Client, Object
 from chaosfw.sandbox.controllers.recorder import Recorder
 from chaosfw.sandbox.controllers.work import Key, Loop
@@ -43,6 +43,11 @@ class Provisioner:
         for informer in (self._claims, self._volumes):
             informer.listen(self._on_change)
         self._loop.start()
+
+    async def stop(self) -> None:
+        await self._loop.stop()
+        await self._recorder.stop()
+        await stopped(self._claims, self._volumes, self._classes, self._nodes)
 
     def _on_change(self, old: Object | None, new: Object | None) -> None:
         if new is not None and (_asks(new) or _is_left(new)):

@@ -16,10 +16,14 @@ from chaosfw.sandbox.controllers import objects
 from chaosfw.sandbox.controllers.caches import Caches
 from chaosfw.sandbox.controllers.claims import Claims
 from chaosfw.sandbox.controllers.recorder import Recorder
+from chaosfw.sandbox.controllers.retention import Retention, is_stale, policy
 from chaosfw.sandbox.controllers.revisions import LABEL, Revisions, template_of
 from chaosfw.sandbox.controllers.work import Key, Loop
 
 RESOURCE, CLAIMS = "statefulsets.apps", "persistentvolumeclaims"
+AGAIN = 0.5
+"""Seconds until it is looked again whether old claims have gone."""
+
 POD_NAME, POD_INDEX = "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index"
 _MEMBER = re.compile(r"(.*)-([0-9]+)$")
 
@@ -30,6 +34,7 @@ class StatefulSets:
     def __init__(self, caches: Caches, recorder: Recorder) -> None:
         self._caches, self._client, self._recorder = caches, caches.client, recorder
         self.loop = Loop("stateful sets", self.reconcile)
+        self._retention = Retention(caches)
         self._claims = Claims(caches, resource=RESOURCE, kind="StatefulSet", loop=self.loop)
         self._revisions = Revisions(caches, hash_label="controller.kubernetes.io/hash")
 
@@ -69,7 +74,10 @@ class StatefulSets:
             waits = await self._settle(owner, there.get(ordinal), ordinal, start, current=current, update=update)
             if waits and ordered:
                 return
-        if await self._shrink(owner, [there[one] for one in sorted(there, reverse=True) if one not in wanted], ordered=ordered):
+        condemned = [there[one] for one in sorted(there, reverse=True) if one not in wanted]
+        for one in condemned:
+            await self._retention.mind(owner, _claimed(owner, _ordinal(one)), pod=one, scaled_away=True)
+        if await self._shrink(owner, condemned, ordered=ordered):
             return
         if (spec.get("updateStrategy") or {}).get("type") == "RollingUpdate":
             replicas = [pod for ordinal in wanted if (pod := there.get(ordinal)) is not None]
@@ -84,7 +92,10 @@ class StatefulSets:
             if not objects.is_going(pod):
                 await self._delete(owner, pod)
             return True
-        return objects.is_going(pod) or not self._available(owner, pod)
+        if objects.is_going(pod) or not self._available(owner, pod):
+            return True
+        await self._retention.mind(owner, _claimed(owner, ordinal), pod=pod, scaled_away=False)
+        return False
 
     async def _shrink(self, owner: Object, condemned: Sequence[Object], *, ordered: bool) -> bool:
         """From the last; True: one is on its way out, and in order the next waits for it."""
@@ -119,8 +130,12 @@ class StatefulSets:
         revision = current if ordinal < start + partition else update
         pod = pod_from(owner, ordinal, revision)
         name = pod["metadata"]["name"]
+        if self._claims_are_going(owner, ordinal, name):
+            self.loop.later(key_of(owner), AGAIN)
+            return
         try:
             await self._create_claims(owner, ordinal, name)
+            await self._retention.mind(owner, _claimed(owner, ordinal), pod=pod, scaled_away=False)
             await self._claims.create(pod, owner)
         except ApiError as error:
             if error.code != 409:
@@ -128,6 +143,12 @@ class StatefulSets:
                 self._recorder.tell(owner, "FailedCreate", words, warning=True)
             raise
         self._recorder.tell(owner, "SuccessfulCreate", f"Create Pod {name} in StatefulSet {owner['metadata']['name']} successful")
+
+    def _claims_are_going(self, owner: Object, ordinal: int, pod: str) -> bool:
+        """Those of its predecessor: the new member is not to get what is about to be deleted."""
+        namespace, names = owner["metadata"]["namespace"], _claimed(owner, ordinal)
+        found = [claim for name in names if (claim := self._caches[CLAIMS].get(namespace, name)) is not None]
+        return any(objects.is_going(claim) or (policy(owner)[0] and is_stale(claim, pod=pod)) for claim in found)
 
     async def _create_claims(self, owner: Object, ordinal: int, pod: str) -> None:
         for claim in claims_of(owner, ordinal).values():
@@ -228,3 +249,8 @@ def _ordinal(pod: Object) -> int:
 
 def _revision(pod: Object) -> str:
     return str((pod["metadata"].get("labels") or {}).get(LABEL, ""))
+
+
+def _claimed(owner: Object, ordinal: int) -> list[str]:
+    """Names of the claims of a member."""
+    return [claim["metadata"]["name"] for claim in claims_of(owner, ordinal).values()]

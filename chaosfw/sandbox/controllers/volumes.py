@@ -101,13 +101,22 @@ class Volumes:
         if volume is not None:
             await self._bind(volume, claim)
         elif waits:
-            self._recorder.tell(claim, "WaitForFirstConsumer", _FIRST)
+            self._recorder.tell(claim, *self._whom(claim))
         elif not name:
             self._recorder.tell(claim, "FailedBinding", _NOBODY)
         elif found is None:
             self._recorder.tell(claim, "ProvisioningFailed", f'storageclass.storage.k8s.io "{name}" not found', warning=True)
         else:
             await self._ask(claim, found["provisioner"])
+
+    def _whom(self, claim: Object) -> tuple[str, str]:
+        """For whom it waits: why, and in words."""
+        namespace, name = key_of(claim)
+        pods = self._caches["pods"].all(namespace=namespace)
+        names = sorted(pod["metadata"]["name"] for pod in pods if not pod["spec"].get("nodeName") and name in storage.claims_of(pod))
+        if not names:
+            return "WaitForFirstConsumer", _FIRST
+        return "WaitForPodScheduled", f"waiting for pod{'s' if len(names) > 1 else ''} {','.join(names)} to be scheduled"
 
     async def _ask(self, claim: Object, provisioner: str) -> None:
         """Whoever provisions sees the claim by these; then it is their turn."""

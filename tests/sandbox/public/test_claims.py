@@ -79,7 +79,9 @@ def path(ask: Ask, *what: str, at: str) -> str:
 
 
 def event(ask: Ask, about: str, reason: str) -> str:
-    return ask("get", "events", "--field-selector", f"involvedObject.name={about},reason={reason}", "-o", "jsonpath={.items[*].message}").stdout
+    return ask(
+        "get", "events", "--field-selector", f"involvedObject.name={about},reason={reason}", "-o", "jsonpath={.items[*].message}"
+    ).stdout
 
 
 def data_of(ask: Ask, pod: str) -> Path:
@@ -131,7 +133,7 @@ def test_a_volume_goes_with_its_claim_and_not_while_a_pod_has_it(ask: Ask) -> No
 
 @pytest.mark.usefixtures("clean")
 def test_a_pod_cannot_leave_the_zone_of_its_volume(ask: Ask, shop: Sandbox) -> None:
-    nodes = {node: zone for node, zone in shop.nodes.items()}
+    nodes = shop.nodes
     here = min(nodes.values())
     elsewhere = next(node for node, zone in sorted(nodes.items()) if zone != here)
     ask("apply", "-f", "-", given=CLAIM.format(name="pinned", mode="ReadWriteOnce", more=""))

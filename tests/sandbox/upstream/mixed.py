@@ -41,6 +41,9 @@ CONTROLLERS: Final = (
     "node-lifecycle-controller",
     "taint-eviction-controller",
     "pod-garbage-collector-controller",
+    "persistentvolume-binder-controller",
+    "persistentvolumeclaim-protection-controller",
+    "persistentvolume-protection-controller",
 )
 """What of Kubernetes' own is asked of the embedded API server; the others work on kinds that it has not."""
 
