@@ -13,6 +13,7 @@ from chaosfw.sandbox.controllers.deployments import Deployments
 from chaosfw.sandbox.controllers.disruption import Disruption
 from chaosfw.sandbox.controllers.endings import Expiry, Uncounted
 from chaosfw.sandbox.controllers.endpoints import Endpoints
+from chaosfw.sandbox.controllers.ephemeral import EphemeralVolumes
 from chaosfw.sandbox.controllers.evictions import TaintEvictions
 from chaosfw.sandbox.controllers.garbage import DEFINITIONS, Garbage
 from chaosfw.sandbox.controllers.jobs import Jobs
@@ -73,6 +74,7 @@ class Controllers:
             Disruption(self._caches),
             Protection(self._caches),
             Volumes(self._caches, self._recorder("persistentvolume-controller")),
+            EphemeralVolumes(self._caches, self._recorder("ephemeral_volume")),
             self._garbage,
             self._nodes,
             TaintEvictions(self._caches, self._recorder("taint-eviction-controller")),

@@ -201,6 +201,23 @@ def test_what_is_missing_is_told(ask: Ask) -> None:
 
 
 @pytest.mark.usefixtures("clean")
+def test_a_volume_of_one_pod_goes_with_it(ask: Ask) -> None:
+    template = "{spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}"
+    own = POD.format(name="alone", claim="-", selector="{}").replace(
+        "persistentVolumeClaim: {claimName: -}", f"ephemeral: {{volumeClaimTemplate: {template}}}"
+    )
+    assert ask("apply", "-f", "-", given=own).returncode == 0
+
+    assert ask("wait", "--for=condition=Ready", "pod/alone", "--timeout=60s").returncode == 0
+    place = data_of(ask, "alone")
+    assert place.is_dir()
+    assert path(ask, "pvc", "alone-data", at=".status.phase") == "Bound"
+    ask("delete", "pod", "alone", "--wait")
+    assert ask("wait", "--for=delete", "pvc/alone-data", "--timeout=60s").returncode == 0
+    until(lambda: not place.exists(), lambda: f"{place} is there")
+
+
+@pytest.mark.usefixtures("clean")
 def test_a_claim_whose_volume_has_gone_is_lost(ask: Ask) -> None:
     ask("apply", "-f", "-", given=CLAIM.format(name="own", mode="ReadWriteOnce", more=""))
     ask("apply", "-f", "-", given=POD.format(name="user", claim="own", selector="{}"))
