@@ -75,6 +75,7 @@ FAULTS = {
     "restart": "k8s.rollout_restart(web)",
     "delete-node": "k8s.delete_node(hosting=web, pods=False)",
     "pause": "k8s.pause(web)",
+    "machine": "k8s.stop_machine(hosting=web)",
 }
 """Faults by the name of their test."""
 

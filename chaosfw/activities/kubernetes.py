@@ -29,6 +29,7 @@ __all__ = [
     "rollout_is_complete",
     "scale",
     "set_image",
+    "stop_machines",
     "taint_nodes",
     "uncordon_nodes",
 ]
@@ -139,6 +140,12 @@ def pause_pods(
             uid=(uids or {}).get(name, ""),
         )
     ]
+
+
+def stop_machines(names: Sequence[str], state: str = "off", marks: Mapping[str, str] | None = None) -> list[str]:
+    """Makes machines of a sandbox ``off``, ``frozen`` or ``cut``; the names of those that were not."""
+    cluster, texts = here(), marks or {}
+    return [name for name in names if fields.change(cluster, changes.MACHINE, path=nodes.path(name), ours=state, mark=texts.get(name, ""))]
 
 
 def restart_rollout(name: str, namespace: str = "default", kind: str = "deployment") -> str:

@@ -20,6 +20,7 @@ from chaosfw.drivers.kubernetes.cluster import here
 from chaosfw.drivers.kubernetes.cordon import Cordon, Drain, ZoneDrain
 from chaosfw.drivers.kubernetes.deleted import Delete
 from chaosfw.drivers.kubernetes.kill import Kill
+from chaosfw.drivers.kubernetes.machines import Machine
 from chaosfw.drivers.kubernetes.node_deleted import DeleteNode
 from chaosfw.drivers.kubernetes.paused import Pause
 from chaosfw.drivers.kubernetes.sight import Sights
@@ -50,7 +51,7 @@ WARM = (
 def kinds() -> dict[str, FaultKind]:
     """FaultKinds by name and version."""
     found: list[FaultKind] = [PLAIN, Kill(), Cordon(), Drain(), ZoneDrain()]
-    found += [Scale(), Taint(), Selector(), Image(), RolloutRestart(), Delete(), DeleteNode(), Pause()]
+    found += [Scale(), Taint(), Selector(), Image(), RolloutRestart(), Delete(), DeleteNode(), Pause(), Machine()]
     for point in entry_points(group="chaosfw.faults"):
         found.append(point.load()())
     return {kind.name: kind for kind in found}

@@ -32,10 +32,13 @@ __all__ = [
     "scale",
     "set_image",
     "statefulset",
+    "stop_machine",
     "taint",
 ]
 
 OURS = "chaosfw.activities.kubernetes"
+STATES = ("off", "frozen", "cut")
+"""What a machine can be instead of on."""
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 """Effects that a taint can have."""
 
@@ -347,6 +350,31 @@ def delete_node(
     limit = duration(timeout, what="delete_node: timeout")
     arguments: dict[str, Json] = {"pods": pods, "timeout": limit}
     return _node_action("delete_nodes", name or f"delete {_node_words(select)}", select, limit + 5.0, arguments)
+
+
+def stop_machine(
+    node: str = "",
+    *,
+    state: str = "off",
+    selector: str = "",
+    hosting: Workload | None = None,
+    count: int | None = None,
+    percentage: str | float | None = None,
+    zone: str = "",
+    timeout: str | float = 30.0,
+    name: str = "",
+) -> Action:
+    """
+    The machines of nodes, chosen as by :func:`cordon`, are ``off`` (no power: all that runs there dies), ``frozen`` (it stands still) or
+    ``cut`` (it runs, and nobody reaches it or is reached). Nobody is told: peers hear neither FIN nor RST, and the cluster finds out by
+    what it does not hear. Afterwards they are on again. In a sandbox only. Raises UsageError for another ``state``.
+    """
+    if state not in STATES:
+        raise UsageError(f"stop_machine: state is {state!r}, one of {', '.join(STATES)} was expected")
+    select = _node_selection(node, selector, hosting, count, percentage, zone)
+    limit = duration(timeout, what="stop_machine: timeout")
+    words = {"off": "switch off", "frozen": "freeze", "cut": "cut off"}[state]
+    return _node_action("stop_machines", name or f"{words} {_node_words(select)}", select, limit, {"state": state})
 
 
 def rollout_restart(what: Workload, *, timeout: str | float = 30.0, name: str = "") -> Action:

@@ -328,9 +328,12 @@ def _first(said: list[str]) -> str:
     return said[0] + (f", and {len(said) - 1} more" if len(said) > 1 else "")
 
 
+_KILLERS = ("kubernetes.kill", "kubernetes.delete-node", "kubernetes.pause", "kubernetes.taint", "kubernetes.machine")
+
+
 def _kills(bound: Bound) -> bool:
     """Whether its pods serve no more without the eviction API having been asked."""
-    return bound.fault.startswith(("kubernetes.kill/", "kubernetes.delete-node/", "kubernetes.pause/", "kubernetes.taint/"))
+    return bound.fault.partition("/")[0] in _KILLERS
 
 
 def _covered(bound: Bound, budget: BudgetFacts) -> set[str]:

@@ -103,7 +103,7 @@ def mend(path: str, was: Json, now: Json, *, manifest: Json = None) -> str:
 def _unmark(where: str, field: str) -> str:
     if field == "made":
         return f"kubectl delete {where}"
-    return f"kubectl {'annotate' if field.rpartition('/')[2] in ('fault', 'touched', 'paused') else 'label'} {where} {field}-"
+    return f"kubectl {'annotate' if field.rpartition('/')[2] in ('fault', 'touched', 'paused', 'machine') else 'label'} {where} {field}-"
 
 
 def _is_mark_left(path: str, now: Json) -> bool:

@@ -39,6 +39,7 @@ from chaosfw.sandbox.provisioner import Provisioner
 from chaosfw.sandbox.routes import Routes
 from chaosfw.sandbox.runtime.door import RuntimeDoor
 from chaosfw.sandbox.spec import KUBERNETES, SandboxSpec, spec_from_json
+from chaosfw.sandbox.switches import Switches
 from chaosfw.timing import SYSTEM
 
 _PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "USER")
@@ -116,8 +117,10 @@ async def _start(config: Message, *, directory: Path, orders: socket.socket, end
         for source, at in routes.doors().items()
     ]
     _describe(directory, server=f"https://{plane.server}", token=token, spec=spec, proxy=f"http://{routes.doors()[OUTSIDE]}")
+    switches = Switches(plane.client, machines)
+    await switches.start()
     answering = await serve(directory / "control.sock", _answers(routes, lateness, machines))
-    return plane, routes, provisioner, kubelets, hollow, lateness, answering, doors
+    return plane, routes, provisioner, switches, kubelets, hollow, lateness, answering, doors
 
 
 async def _plane(spec: SandboxSpec, *, directory: Path, network: Network, token: str, ended: asyncio.Future[str]) -> Plane:

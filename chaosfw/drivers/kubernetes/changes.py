@@ -21,6 +21,10 @@ PAUSED_BY = "chaosfw.dev/paused"
 """Annotation of a pod whose processes the sandbox's kubelet stops, and the condition by which it says that it has."""
 
 
+MACHINE_BY = "chaosfw.dev/machine"
+"""Annotation of a node whose machine the sandbox switches off, freezes or cuts off, and the condition by which it says that it has."""
+
+
 def _replicas(thing: Object, ours: Json) -> Json:
     return thing["spec"].get("replicas", 1)
 
@@ -64,6 +68,14 @@ def _pausing(pod: Object, value: Json) -> Object:
     return {"metadata": {"annotations": {PAUSED_BY: "true" if value else None}}}
 
 
+def _machine(node: Object, ours: Json) -> Json:
+    return (node["metadata"].get("annotations") or {}).get(MACHINE_BY)
+
+
+def _switching(node: Object, value: Json) -> Object:
+    return {"metadata": {"annotations": {MACHINE_BY: value}}}
+
+
 def container(workload: Object, name: str) -> Object:
     """A container of the pod template; without a name the only one. Raises UsageError naming those that there are."""
     there: list[Object] = workload["spec"]["template"]["spec"]["containers"]
@@ -97,6 +109,7 @@ SELECTOR = Field(
     words=lambda value: "selector " + (",".join(f"{key}={one}" for key, one in sorted(value.items())) or "none"),
 )
 PAUSED = Field(read=_paused, body=_pausing, words=lambda value: "paused" if value else "running")
+MACHINE = Field(read=_machine, body=_switching, words=lambda value: f"machine {value or 'on'}")
 IMAGE = Field(read=_image, body=_with_image, words=lambda value: f"image {value['image']}")
 
 

@@ -23,6 +23,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     "kubernetes.kill/1": (("delete", "", "pods"),),
     "kubernetes.cordon/1": _NODE,
     "kubernetes.taint/1": _NODE,
+    "kubernetes.machine/1": _NODE,
     "kubernetes.drain/1": _NODE + _EVICT,
     "zone.drain/1": _NODE + _EVICT,
     "kubernetes.scale/1": _APPS,

@@ -72,6 +72,8 @@ class PodWorker:
         self._stopping = asyncio.Event()
         self._dirty = asyncio.Event()
         self._sent: Object = {}
+        self._written = 0
+        """The version of the pod that our last status made: what is older than that says nothing of others."""
         self._started_at = (pod.get("status") or {}).get("startTime") or stamp(site.clock.wall_ns())
         loop = asyncio.get_running_loop()
         self._running = loop.create_task(self._run(), name=f"pod {self.namespace}/{self.name}")
@@ -85,6 +87,9 @@ class PodWorker:
         """A new version of the same pod: its deletion, or conditions that others set."""
         self.pod = pod
         self._obey_pause((pod["metadata"].get("annotations") or {}).get(PAUSED) == "true")
+        if _ready(self._sent) == "True" != _ready(pod.get("status") or {}) and int(pod["metadata"]["resourceVersion"]) > self._written:
+            self._sent = {}  # the node was taken for lost meanwhile: what we say of the pod has to be said again
+            self._dirty.set()
         if pod["metadata"].get("deletionTimestamp"):
             self.delete(grace=pod["metadata"].get("deletionGracePeriodSeconds") or 0)
         elif {c["type"] for c in pod.get("status", {}).get("conditions") or ()} - set(OURS):
@@ -259,7 +264,9 @@ class PodWorker:
         told = {**status, "podIPs": [*status.get("podIPs", ()), *self._given_up()]}
         body = {"metadata": {"uid": self.uid}, "status": told}
         try:
-            await self._site.client.patch("pods", self.name, body, namespace=self.namespace, subresource="status", style="strategic")
+            place = {"namespace": self.namespace, "subresource": "status"}
+            written = await self._site.client.patch("pods", self.name, body, style="strategic", **place)
+            self._written = int(written["metadata"]["resourceVersion"])
         except ApiError as error:
             if error.code not in (404, 409):
                 raise
@@ -312,6 +319,10 @@ class PodWorker:
             await asyncio.wait_for(self._stopping.wait(), wait)
         except TimeoutError:
             pass
+
+
+def _ready(status: Object) -> str:
+    return str(next((one["status"] for one in status.get("conditions") or () if one["type"] == "Ready"), ""))
 
 
 def _discard(directory: Path) -> None:

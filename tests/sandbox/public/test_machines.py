@@ -176,6 +176,18 @@ def test_what_was_frozen_or_cut_off_goes_on_as_it_was(whole: Sandbox, state: str
     assert status(after)["restartCount"] == status(before)["restartCount"]
 
 
+@pytest.mark.parametrize("state", ["frozen", "cut"])
+def test_pods_of_a_machine_that_was_taken_for_lost_are_ready_again(whole: Sandbox, state: str) -> None:
+    [before] = pods_on(whole, "node-2")
+    whole.machine("node-2", state)
+    until(lambda: not is_ready(pods_on(whole, "node-2")[0]))
+
+    whole.machine("node-2", "on")
+
+    until(lambda: is_ready(pods_on(whole, "node-2")[0]))
+    assert pods_on(whole, "node-2")[0]["metadata"]["uid"] == before["metadata"]["uid"]
+
+
 def test_a_frozen_machine_stands_still_and_a_cut_off_one_runs(whole: Sandbox) -> None:
     assert stopped(whole) == 0
     whole.machine("node-2", "frozen")

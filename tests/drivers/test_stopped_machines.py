@@ -1,0 +1,84 @@
+"""Machines off, frozen or cut off: nobody is told, the fault is in when the sandbox says so, and out when the node is Ready again."""
+
+from __future__ import annotations
+
+import pytest
+
+from chaosfw.drivers.kubernetes import changes, look, machines, nodes
+from chaosfw.drivers.kubernetes.cluster import Cluster, Object
+from chaosfw.errors import UsageError
+from chaosfw.faults import kubernetes as k8s
+from chaosfw.faults import zone
+from tests.drivers.conftest import take, until
+
+web = k8s.deployment("myapp", namespace="shop")
+
+
+def node_of(cluster: Cluster, name: str) -> Object:
+    return cluster.get(nodes.path(name))
+
+
+def is_heard(cluster: Cluster, name: str) -> bool:
+    return look.is_ready(node_of(cluster, name))
+
+
+@pytest.mark.parametrize("state", k8s.STATES)
+def test_a_machine_falls_silent_and_comes_back(cluster: Cluster, state: str) -> None:
+    taken = take(k8s.stop_machine(hosting=web, state=state))
+    (subject, *lost) = taken.bound.targets
+    assert (subject.kind, {one.kind for one in lost}) == ("node", {"pod"})
+    assert taken.bound.changes[0] == f"node {subject.name}: machine on → machine {state}"
+
+    taken.call()
+
+    until(lambda: taken.bitten().holds, "the sandbox says so")
+    assert set(taken.bitten().victims) == {one.name for one in lost}
+    until(lambda: not is_heard(cluster, subject.name), "the cluster finds out by itself")
+    assert [one.ending for one in taken.revert()] == ["restored"]
+    until(lambda: taken.healed() == [True], "it is on, and heard of")
+    assert is_heard(cluster, subject.name)
+    assert changes.MACHINE_BY not in (node_of(cluster, subject.name)["metadata"].get("annotations") or {})
+    until(lambda: not node_of(cluster, subject.name)["spec"].get("taints"), "nothing is held against it any more")
+    until(lambda: len([pod for pod in look.pods(cluster, namespace="shop") if look.is_ready(pod)]) >= 3, "the shop is whole")
+
+
+def test_a_zone_without_power_is_all_of_its_machines(cluster: Cluster) -> None:
+    here = sorted({look.zone_of(node) for node in look.nodes(cluster)})[0]
+    taken = take(zone.fail(here, backend="power"))
+    there = {look.name_of(node) for node in look.nodes(cluster) if look.zone_of(node) == here}
+
+    taken.call()
+
+    assert {one.name for one in taken.bound.targets if one.kind == "node"} == there
+    until(lambda: taken.bitten().holds, "they are off")
+    taken.revert()
+    until(lambda: all(taken.healed()), "they are on")
+    until(lambda: len([pod for pod in look.pods(cluster, namespace="shop") if look.is_ready(pod)]) >= 3, "the shop is whole")
+
+
+def test_who_was_switched_on_by_hand_is_seen_to_be(cluster: Cluster) -> None:
+    taken = take(k8s.stop_machine(hosting=web))
+    taken.call()
+    until(lambda: taken.bitten().holds, "it is off")
+    (undo,) = taken.bound.undo
+
+    cluster.patch(nodes.path(undo.subject.name), {"metadata": {"annotations": {changes.MACHINE_BY: None}}})
+
+    assert not taken.bitten().holds
+    assert [one.ending for one in taken.revert()] == ["by-other"]
+    until(lambda: taken.healed() == [True], "it is on")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_where_no_sandbox_can_do_it_nothing_is_promised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machines, "RUNTIME", "another://")
+
+    with pytest.raises(UsageError, match=r"runs chaosfw://1\.0\.0: its machine can not be stopped from here"):
+        take(k8s.stop_machine(hosting=web))
+
+
+def test_what_no_machine_can_be_is_refused_when_it_is_written() -> None:
+    with pytest.raises(UsageError, match="state is 'sleepy', one of off, frozen, cut was expected"):
+        k8s.stop_machine("node-1", state="sleepy")
+    with pytest.raises(UsageError, match="delete_emptydir_data is of the backend drain, not of power"):
+        zone.fail("a", backend="power", delete_emptydir_data=True)
