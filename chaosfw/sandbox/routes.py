@@ -8,6 +8,7 @@ endpoints change; changes that come together are sent together.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,9 @@ from chaosfw.sandbox.client.verbs import ApiError, Client, Object
 from chaosfw.sandbox.dataplane.table import Backend, Place, Route, route_to_json
 from chaosfw.sandbox.lines import Caller
 
+LOG = logging.getLogger("chaosfw.sandbox")
+RETRY_AFTER: Final = 0.2
+"""Seconds until the data plane is told again what it could not take."""
 _SERVICE: Final = "kubernetes.io/service-name"
 
 
@@ -161,7 +165,13 @@ class Routes:
             await self._changed.wait()
             self._changed.clear()
             table = self.table()
-            await caller.ask({"do": "route", "routes": [route_to_json(route) for route in table]})
+            try:
+                await caller.ask({"do": "route", "routes": [route_to_json(route) for route in table]})
+            except SandboxError as error:
+                LOG.warning("routes: the data plane says: %s; trying again", error)
+                await asyncio.sleep(RETRY_AFTER)
+                self._changed.set()
+                continue
             self._in_force = tuple(table)
 
     def _ports(self, service: Object, *, source: str) -> Iterator[tuple[Object, Address]]:

@@ -111,5 +111,6 @@ class Claims:
             if error.code not in (404, 409):
                 raise
             return False
-        await self._caches["pods"].seen(gone["metadata"]["resourceVersion"])
+        if version := gone["metadata"].get("resourceVersion"):  # of one that is gone at once there is a word only, and its event
+            await self._caches["pods"].seen(version)
         return True

@@ -35,6 +35,8 @@ class Proxy:
         self._faults_of: dict[str, tuple[LinkFault, ...]] = {}
         self._links: dict[Link, Carried] = {}
         self._connecting: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
+        """Routes and faults come from different askers; two that open the same front at once would find it taken."""
 
     async def route(self, routes: Iterable[Route]) -> None:
         """Makes the listeners match ``routes``, all of them."""
@@ -58,6 +60,10 @@ class Proxy:
             link.reset()
 
     async def _listen(self) -> None:
+        async with self._turn:
+            await self._match()
+
+    async def _match(self) -> None:
         wanted = {at for at, route in self._routes.items() if self._reachable(route)}
         silent = {at for at in wanted if self._is_silent(self._routes[at])}
         for at in self._holes.keys() - silent:

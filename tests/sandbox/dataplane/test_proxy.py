@@ -288,3 +288,18 @@ async def test_a_slow_reader_holds_its_sender_back() -> None:
     writer.close()
     proxy.close()
     server.close()
+
+
+@run
+async def test_routes_and_faults_that_come_at_once_open_a_front_once() -> None:
+    """They come over two connections. The second one that opened it found its address taken, and that was the end of the routes."""
+    proxy = Proxy(clock=SYSTEM, seed=7)
+    fronts = [free_port() for _ in range(20)]
+    routes = [Route(at=front, source=Place(), backends=(Backend(at=fronts[0], uid="one", place=Place()),)) for front in fronts]
+
+    await asyncio.gather(proxy.route(routes), proxy.fault([], of="machines"), proxy.fault([], of="user"))
+
+    for front in fronts:
+        _, writer = await asyncio.open_connection(*front)
+        writer.close()
+    proxy.close()
