@@ -92,7 +92,9 @@ class Shop:
         (lambda: k8s.drain(count=1, percentage="50%"), "a count or a percentage"),
         (lambda: k8s.statefulset("db").available(), r"available\(\) is for deployments, this is a statefulset\nhint: use ready"),
         (lambda: zone.fail(""), "needs the name of a zone\nhint: take the fixture chaos_zone"),
-        (lambda: zone.fail("a", backend="power"), "unknown backend 'power' for zone.fail\nhint: available: drain"),
+        (lambda: zone.fail("a", backend="flood"), "unknown backend 'flood' for zone.fail\nhint: available: drain, power, network"),
+        (lambda: zone.fail("a", backend="power", delete_emptydir_data=True), "delete_emptydir_data is of the backend drain, not of power"),
+        (lambda: k8s.stop_machine("node-1", state="sleepy"), "state is 'sleepy', one of off, frozen, cut was expected"),
     ],
 )
 def test_what_can_not_be_right_is_refused_in_words(write: Callable[[], Any], message: str) -> None:

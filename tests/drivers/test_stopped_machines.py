@@ -75,10 +75,3 @@ def test_where_no_sandbox_can_do_it_nothing_is_promised(monkeypatch: pytest.Monk
 
     with pytest.raises(UsageError, match=r"runs chaosfw://1\.0\.0: its machine can not be stopped from here"):
         take(k8s.stop_machine(hosting=web))
-
-
-def test_what_no_machine_can_be_is_refused_when_it_is_written() -> None:
-    with pytest.raises(UsageError, match="state is 'sleepy', one of off, frozen, cut was expected"):
-        k8s.stop_machine("node-1", state="sleepy")
-    with pytest.raises(UsageError, match="delete_emptydir_data is of the backend drain, not of power"):
-        zone.fail("a", backend="power", delete_emptydir_data=True)
