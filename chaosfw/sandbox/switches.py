@@ -35,26 +35,30 @@ class Switches:
         self._loop.start()
 
     def _on_node(self, old: Object | None, new: Object | None) -> None:
-        if new is not None and _wanted(new) != self._obeyed.get(new["metadata"]["name"], "on"):
-            self._loop.add(key_of(new))
+        node = new or old or {}
+        if _wanted(new) != self._obeyed.get(node["metadata"]["name"], "on"):
+            self._loop.add(key_of(node))
 
     async def _reconcile(self, key: Key) -> None:
         node, name = self._nodes.get(*key), key[1]
-        if node is None:
-            return
         wanted, before = _wanted(node), self._obeyed.get(name, "on")
         if wanted == before:
             return
         try:
-            if "on" not in (wanted, before):
+            if before != "on":
                 await self._machines.bring(name, "on")
             await self._machines.bring(name, wanted)
         except SandboxError as error:
-            self._obeyed[name] = wanted  # it was looked at, and is not asked again until somebody says something else
-            self._recorder.tell(node, "MachineRefused", f"{WANTED}: {error.message}", warning=True)
+            self._refuse(node, error)
             return
-        await self._tell(node, wanted)
+        if node is not None:
+            await self._tell(node, wanted)
         self._obeyed[name] = wanted
+
+    def _refuse(self, node: Object | None, error: SandboxError) -> None:
+        """Somebody has switched it by other means, or it can not be that. It is asked again when the node changes."""
+        if node is not None:
+            self._recorder.tell(node, "MachineRefused", f"{WANTED}: {error.message}", warning=True)
 
     async def _tell(self, node: Object, state: str) -> None:
         said = {"type": WANTED, "status": "True" if state == "on" else "False", "reason": state, "message": f"the machine is {state}"}
@@ -66,5 +70,8 @@ class Switches:
                 raise
 
 
-def _wanted(node: Object) -> str:
+def _wanted(node: Object | None) -> str:
+    """The machine of a node that was deleted is on again, as its annotation is gone, and registers anew."""
+    if node is None:
+        return "on"
     return str((node["metadata"].get("annotations") or {}).get(WANTED) or "on")

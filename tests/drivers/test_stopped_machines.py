@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from chaosfw.activities import kubernetes as activities
 from chaosfw.drivers.kubernetes import changes, look, machines, nodes
 from chaosfw.drivers.kubernetes.cluster import Cluster, Object
 from chaosfw.errors import UsageError
 from chaosfw.faults import kubernetes as k8s
 from chaosfw.faults import zone
+from chaosfw.sandbox.public import Sandbox
 from tests.drivers.conftest import take, until
 
 web = k8s.deployment("myapp", namespace="shop")
@@ -67,6 +69,32 @@ def test_who_was_switched_on_by_hand_is_seen_to_be(cluster: Cluster) -> None:
     assert not taken.bitten().holds
     assert [one.ending for one in taken.revert()] == ["by-other"]
     until(lambda: taken.healed() == [True], "it is on")
+
+
+def test_a_machine_whose_node_was_deleted_meanwhile_is_on_again(cluster: Cluster) -> None:
+    """With the object its annotation is gone; else nobody who has only the API could bring it back."""
+    taken = take(k8s.stop_machine(hosting=web))
+    (subject, *_) = taken.bound.targets
+    taken.call()
+    until(lambda: taken.bitten().holds, "it is off")
+
+    cluster.delete(nodes.path(subject.name), {})
+
+    until(lambda: cluster.find(nodes.path(subject.name)) is not None and is_heard(cluster, subject.name), "it has registered anew")
+    assert [one.ending for one in taken.revert()] == ["gone"]
+    until(lambda: len([pod for pod in look.pods(cluster, namespace="shop") if look.is_ready(pod)]) >= 3, "the shop is whole")
+
+
+def test_what_was_switched_by_other_means_is_left_alone(cluster: Cluster, running: Sandbox) -> None:
+    running.machine("node-3", "frozen")
+    try:
+        activities.stop_machines(["node-3"], state="off")
+        until(lambda: "node-3 is frozen" in str(cluster.items("/api/v1/namespaces/default/events")), "it is told why not")
+        cluster.patch(nodes.path("node-3"), {"metadata": {"annotations": {changes.MACHINE_BY: None}}})
+        assert running.machines()["node-3"] == "frozen"
+    finally:
+        running.machine("node-3", "on")
+    until(lambda: is_heard(cluster, "node-3"), "it is on")
 
 
 @pytest.mark.usefixtures("cluster")

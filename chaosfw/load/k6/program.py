@@ -181,7 +181,8 @@ def _may_have_more(env: Mapping[str, str]) -> bool:
     """Thresholds that ``k6 inspect`` does not tell of: from a variable, or a settings file, which k6 looks for in the user's folder."""
     known = {**os.environ, **env}
     folder = Path(known.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    places = [folder / "k6" / "config.json", folder / "loadimpact" / "k6" / "config.json"]
+    folders = (folder, Path.home() / "Library" / "Application Support")
+    places = [one / inner / "config.json" for one in folders for inner in ("k6", "loadimpact/k6")]
     return "K6_THRESHOLDS" in known or "K6_CONFIG" in known or any(one.exists() for one in places)
 
 
