@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from chaosfw.analysis.expansion import re_expanded
 from chaosfw.model.controls import Control, ProbeControl
 from chaosfw.model.fault import UndoRecord
 from chaosfw.model.load import Load
@@ -30,6 +31,7 @@ from chaosfw.model.record import (
     Record,
     Recovery,
     RunLine,
+    Segment,
 )
 from chaosfw.model.struct import Json, to_json
 from chaosfw.model.tolerance import Between
@@ -484,19 +486,30 @@ SEGMENTS = {
 
 
 def _segments(record: Record) -> Table:
-    """The cluster's own words; beside the load's, which are above."""
+    """The cluster's own words, beside the load's above. What a quick time profile made short is told for default settings, too."""
+    usual = re_expanded(record)
     rows = tuple(
         (
             Cell(text=one.name),
             Cell(text=f"until {SEGMENTS.get(one.name, one.name)}"),
             Cell(text="not seen" if one.seconds is None else figures.seconds(one.seconds), tone="unknown" if one.seconds is None else ""),
             Cell(text=figures.NONE if one.until is None else figures.signed(one.until, digits=2)),
+            *((_usually(one, usual),) if usual else ()),
         )
         for one in record.segments
     )
     profile = record.plan.environment.profile if record.plan else ""
     caption = "Recovery of the lost pods by segment, as the cluster told it" + (f" (measured, time profile {profile})" if profile else "")
-    return Table(caption=caption, head=("Segment", "What it is", "Took", "Ended, after the fault"), rows=rows, numeric=frozenset((2, 3)))
+    more = ("With Kubernetes' default settings (re-expanded)",) if usual else ()
+    head = ("Segment", "What it is", "Took", "Ended, after the fault", *more)
+    return Table(caption=caption, head=head, rows=rows, numeric=frozenset(range(2, len(head))))
+
+
+def _usually(one: Segment, usual: Mapping[str, tuple[float, float]]) -> Cell:
+    if one.name not in usual:
+        return Cell(text=figures.NONE if one.seconds is None else "as measured")
+    least, most = usual[one.name]
+    return Cell(text=f"{least:g} to {most:g} s" if least < most else f"≈ {figures.seconds(least)}")
 
 
 def _recovered(record: Record, one: Recovery) -> tuple[Cell, ...]:
