@@ -54,5 +54,5 @@ def test_the_report_says_so_beside_what_was_measured() -> None:
     table = sections._segments(record())
 
     assert table.head[-1] == "With Kubernetes' default settings (re-expanded)"
-    assert [row[-1].text for row in table.rows] == ["40 to 55 s", "≈ 300.1 s", "as measured", "as measured", "–"]
+    assert [row[-1].text for row in table.rows] == ["40 to 55 s", "≈ 5 min", "as measured", "as measured", "–"]
     assert len(sections._segments(record(profile="default")).head) == 4
