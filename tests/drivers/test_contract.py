@@ -74,6 +74,7 @@ EXAMPLES = {
     "kubernetes.delete-node/1": Example(
         make=lambda folder: k8s.delete_node(hosting=web, pods=False), undo=("restored",), chooses=True, loses=False
     ),
+    "kubernetes.machine/1": Example(make=lambda folder: k8s.stop_machine(hosting=web), undo=("restored",), chooses=True, loses=False),
     "kubernetes.pause/1": Example(make=lambda folder: k8s.pause(web), undo=("restored",), chooses=True, loses=False),
     "kubernetes.rollout-restart/1": Example(make=lambda folder: k8s.rollout_restart(web), loses=False),
 }
@@ -165,7 +166,9 @@ def test_what_never_happened_is_closed_as_such(cluster: Cluster, tmp_path: Path,
     assert world() == before
 
 
-@pytest.mark.parametrize("kind", ["kubernetes.delete/1", "kubernetes.delete-node/1", "kubernetes.pause/1", "kubernetes.scale/1"])
+@pytest.mark.parametrize(
+    "kind", ["kubernetes.delete/1", "kubernetes.delete-node/1", "kubernetes.machine/1", "kubernetes.pause/1", "kubernetes.scale/1"]
+)
 def test_nothing_is_changed_under_a_lease_that_is_somebody_elses(
     cluster: Cluster, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
