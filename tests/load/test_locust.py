@@ -8,6 +8,8 @@ import select
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -168,6 +170,32 @@ def test_tasks_on_a_schedule_are_due_at_their_time(server: Server, tmp_path: Pat
     assert run.generator.model == "open"
     assert [round((at - run.generator.on) / 1e7) for at in due] == list(range(len(due)))
     assert all(row.sent >= row.n for row in rows(run))
+
+
+KILLED = """
+import gevent
+from types import SimpleNamespace
+from chaosfw.load.locust.pacing import Pacing
+from chaosfw.timing import SYSTEM
+
+told = []
+recording = SimpleNamespace(over=lambda arrival: told.append(("over", arrival.due)), drop=lambda due: told.append(("drop", due)))
+pacing = Pacing(recording, rate=1.0, clock=SYSTEM)
+waiting = gevent.spawn(pacing._take, SimpleNamespace(_state="running"))
+gevent.sleep(0)
+waiting.kill(block=False)
+pacing._give(7)
+waiting.join()
+pacing._give(8)
+print(told)
+"""
+
+
+def test_a_turn_that_was_given_to_a_user_who_is_killed_at_that_moment_is_not_forgotten() -> None:
+    """At the end of a load Locust kills who waits; a hole in the schedule would be a request that nobody missed."""
+    told = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, timeout=60, check=True).stdout
+
+    assert told == "[('over', 7), ('drop', 8)]\n"
 
 
 def test_arrivals_without_a_free_user_are_dropped_and_not_forgotten(server: Server, tmp_path: Path) -> None:

@@ -75,7 +75,10 @@ class Pacing:
         try:
             arrival: Arrival = waiter.get()
         except BaseException:
-            waiter.set(None)  # killed while it waited: nobody gives it a turn any more
+            if waiter.ready():  # killed between the turn and its beginning: what would have become of it nobody knows
+                self._recording.over(waiter.get())
+            else:
+                waiter.set(None)  # killed while it waited: nobody gives it a turn any more
             raise
         user._state = _RUNNING
         return arrival
