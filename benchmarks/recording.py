@@ -1,8 +1,8 @@
 """
 What recording every request costs Locust and k6: ``python -m benchmarks.recording [rounds]``. The same tool, file, users and seconds, with
 our recording and without, in turns. Once against a server in another process that answers after ``AFTER`` seconds, as a service does, and
-once against one that answers at once: a closed loop that asks as fast as it can on cores that it shares, which is the worst case. There
-k6's own CSV output, to a file that nobody reads, is measured beside: what any reader of it pays. Prints requests a second and CPU for each
+once against one that answers at once: a closed loop that asks as fast as it can on cores that it shares, which is the worst case. Beside
+them k6's own CSV output, to a file that nobody reads, is measured: what any reader of it pays. Prints requests a second and CPU for each
 request, and the ratios of the pairs.
 """
 

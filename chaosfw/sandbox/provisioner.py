@@ -19,11 +19,11 @@ from chaosfw.sandbox.controllers.recorder import Recorder
 from chaosfw.sandbox.controllers.work import Key, Loop
 from chaosfw.sandbox.kinds.row import read
 from chaosfw.sandbox.objects import storage
+from chaosfw.sandbox.objects.storage import CLAIMS, CLASSES, VOLUMES
 
 NAME: Final = "chaosfw.dev/directory"
 CLASS: Final = "standard"
 ZONE: Final = "topology.kubernetes.io/zone"
-CLAIMS, VOLUMES, CLASSES = "persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io"
 _SHARED: Final = ("ReadWriteMany", "ReadOnlyMany")
 
 
@@ -153,7 +153,7 @@ def _zone_of_volume(volume: Object) -> str:
 
 
 def _volume(claim: Object, made: Object, *, place: Path, zone: str) -> Object:
-    metadata, spec = claim["metadata"], claim["spec"]
+    spec = claim["spec"]
     body: Object = {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
@@ -165,14 +165,7 @@ def _volume(claim: Object, made: Object, *, place: Path, zone: str) -> Object:
             "storageClassName": made["metadata"]["name"],
             "volumeMode": "Filesystem",
             "hostPath": {"path": str(place), "type": "DirectoryOrCreate"},
-            "claimRef": {
-                "kind": "PersistentVolumeClaim",
-                "apiVersion": "v1",
-                "namespace": metadata["namespace"],
-                "name": metadata["name"],
-                "uid": metadata["uid"],
-                "resourceVersion": metadata["resourceVersion"],
-            },
+            "claimRef": storage.reference(claim),
         },
     }
     if zone and not any(mode in _SHARED for mode in spec["accessModes"]):

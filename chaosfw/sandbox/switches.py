@@ -20,6 +20,9 @@ from chaosfw.sandbox.machines import Machines
 WANTED: Final = "chaosfw.dev/machine"
 """Annotation: ``off``, ``frozen`` or ``cut``; none is ``on``. Condition: True when it is on, else its reason is the state."""
 
+AGAIN: Final = 2.0
+"""Seconds until what was refused is tried again."""
+
 
 class Switches:
     def __init__(self, client: Client, machines: Machines) -> None:
@@ -50,13 +53,14 @@ class Switches:
             await self._machines.bring(name, wanted)
         except SandboxError as error:
             self._refuse(node, error)
+            self._loop.later(key, AGAIN)
             return
         if node is not None:
             await self._tell(node, wanted)
         self._obeyed[name] = wanted
 
     def _refuse(self, node: Object | None, error: SandboxError) -> None:
-        """Somebody has switched it by other means, or it can not be that. It is asked again when the node changes."""
+        """Somebody has switched it by other means, or it can not be that. Asked again after a while: there is always a way back."""
         if node is not None:
             self._recorder.tell(node, "MachineRefused", f"{WANTED}: {error.message}", warning=True)
 

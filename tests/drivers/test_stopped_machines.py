@@ -58,6 +58,16 @@ def test_a_zone_without_power_is_all_of_its_machines(cluster: Cluster) -> None:
     until(lambda: len([pod for pod in look.pods(cluster, namespace="shop") if look.is_ready(pod)]) >= 3, "the shop is whole")
 
 
+def test_a_cordoned_machine_has_power_to_lose(cluster: Cluster) -> None:
+    here = sorted({look.zone_of(node) for node in look.nodes(cluster)})[0]
+    there = sorted(look.name_of(node) for node in look.nodes(cluster) if look.zone_of(node) == here)
+    cluster.patch(nodes.path(there[0]), {"spec": {"unschedulable": True}})
+
+    taken = take(zone.fail(here, backend="power"))
+
+    assert sorted(one.name for one in taken.bound.targets if one.kind == "node") == there
+
+
 def test_who_was_switched_on_by_hand_is_seen_to_be(cluster: Cluster) -> None:
     taken = take(k8s.stop_machine(hosting=web))
     taken.call()
@@ -91,6 +101,10 @@ def test_what_was_switched_by_other_means_is_left_alone(cluster: Cluster, runnin
         activities.stop_machines(["node-3"], state="off")
         until(lambda: "node-3 is frozen" in str(cluster.items("/api/v1/namespaces/default/events")), "it is told why not")
         cluster.patch(nodes.path("node-3"), {"metadata": {"annotations": {changes.MACHINE_BY: None}}})
+        activities.stop_machines(["node-2"], state="cut")  # seen after it, and done: so the other one has been seen, too
+        until(lambda: running.machines()["node-2"] == "cut", "it is cut off")
+        cluster.patch(nodes.path("node-2"), {"metadata": {"annotations": {changes.MACHINE_BY: None}}})
+        until(lambda: running.machines()["node-2"] == "on", "it is on")
         assert running.machines()["node-3"] == "frozen"
     finally:
         running.machine("node-3", "on")

@@ -198,8 +198,8 @@ def _from_schedulable(cluster: Cluster, node: Object, record: UndoRecord, *, our
     return Reverted(ending="never-applied", what=f"node {name} was never changed")
 
 
-def selected_nodes(cluster: Cluster, action: Action, *, seed: int, what: str) -> tuple[Object, ...]:
-    """The nodes an action means: by name, by the workload they host, by selector, zone and count."""
+def selected_nodes(cluster: Cluster, action: Action, *, seed: int, what: str, cordoned: bool = False) -> tuple[Object, ...]:
+    """The nodes an action means: by name, by the workload they host, by selector, zone and count; ``cordoned`` ones too, or not."""
     select = action.select or _stock_selection(action)
     there = look.nodes(cluster, selector=str(select.get("selector") or ""))
     if name := select.get("node"):
@@ -215,10 +215,10 @@ def selected_nodes(cluster: Cluster, action: Action, *, seed: int, what: str) ->
     if covering := select.get("pods"):
         found = look.pods(cluster, namespace=str(covering["namespace"]), selector=str(covering["selector"]))
         there = [node for node in there if look.name_of(node) in {pod["spec"].get("nodeName") for pod in found}]
-    if select.get("node") or select.get("names"):
+    if (select.get("node") or select.get("names")) and not cordoned:
         for node in there:
             _refuse_cordoned(action, node)
-    candidates = sorted((node for node in there if not node["spec"].get("unschedulable")), key=look.name_of)
+    candidates = sorted((node for node in there if cordoned or not node["spec"].get("unschedulable")), key=look.name_of)
     wanted = how_many(len(candidates), count=select.get("count"), share=select.get("share"), every=bool(select.get("all")))
     return chosen(candidates, wanted, seed=seed, salt=action.name, what=what)
 

@@ -14,12 +14,11 @@ from chaosfw.drivers.kubernetes.fields import Field
 from chaosfw.drivers.kubernetes.paused import RUNTIME
 from chaosfw.drivers.kubernetes.workloads import OURS, Changed
 from chaosfw.errors import UsageError
+from chaosfw.faults.kubernetes import STATES
 from chaosfw.model.activity import Action, PythonProvider
 from chaosfw.model.environment import Target
 from chaosfw.model.fault import Bound, Proof, RunMark, Undo
 from chaosfw.model.struct import Json
-
-STATES = ("off", "frozen", "cut")
 
 
 class Machine(Changed):
@@ -32,7 +31,7 @@ class Machine(Changed):
         return "node"
 
     def objects(self, cluster: Cluster, action: Action, seed: int) -> tuple[Object, ...]:
-        found = selected_nodes(cluster, action, seed=seed, what=f"{action.name!r}")
+        found = selected_nodes(cluster, action, seed=seed, what=f"{action.name!r}", cordoned=True)  # power knows nothing of schedulers
         for node in found:
             _refuse_elsewhere(action, node)
         return found

@@ -14,8 +14,7 @@ from chaosfw.sandbox.controllers import objects
 from chaosfw.sandbox.controllers.caches import Caches
 from chaosfw.sandbox.controllers.recorder import Recorder
 from chaosfw.sandbox.controllers.work import Key, Loop
-
-CLAIMS = "persistentvolumeclaims"
+from chaosfw.sandbox.objects.storage import CLAIMS, own_claim
 
 
 class EphemeralVolumes:
@@ -67,6 +66,6 @@ def _wanted(pod: Object) -> Iterator[Object]:
         if "ephemeral" in volume:
             template = volume["ephemeral"]["volumeClaimTemplate"]
             notes = {key: value for key in ("labels", "annotations") if (value := (template.get("metadata") or {}).get(key))}
-            name = f"{pod['metadata']['name']}-{volume['name']}"
+            name = own_claim(pod["metadata"]["name"], volume["name"])
             owner = objects.owner_reference({**pod, "apiVersion": "v1", "kind": "Pod"})
             yield {"metadata": {"name": name, "ownerReferences": [owner], **notes}, "spec": template["spec"]}

@@ -25,7 +25,8 @@ from chaosfw.sandbox.controllers.recorder import Recorder
 from chaosfw.sandbox.controllers.replicas import ReplicaSets
 from chaosfw.sandbox.controllers.revisions import RESOURCE as REVISIONS
 from chaosfw.sandbox.controllers.stateful import StatefulSets
-from chaosfw.sandbox.controllers.volumes import CLASSES, VOLUMES, Volumes
+from chaosfw.sandbox.controllers.volumes import Volumes
+from chaosfw.sandbox.objects.storage import CLASSES, VOLUMES
 from chaosfw.sandbox.profiles import Profile
 
 OWNED = (

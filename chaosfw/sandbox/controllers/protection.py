@@ -16,9 +16,8 @@ from chaosfw.sandbox.controllers import objects
 from chaosfw.sandbox.controllers.caches import Caches
 from chaosfw.sandbox.controllers.work import Key, Loop
 from chaosfw.sandbox.kinds.row import read
-from chaosfw.sandbox.objects.storage import claims_of
+from chaosfw.sandbox.objects.storage import CLAIMS, VOLUMES, claims_of
 
-CLAIMS, VOLUMES = "persistentvolumeclaims", "persistentvolumes"
 CLAIM: Final = "kubernetes.io/pvc-protection"
 VOLUME: Final = "kubernetes.io/pv-protection"
 UNUSED: Final = "Unused"

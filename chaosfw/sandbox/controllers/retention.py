@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from chaosfw.sandbox.client.verbs import Object
 from chaosfw.sandbox.controllers import objects
 from chaosfw.sandbox.controllers.caches import Caches
+from chaosfw.sandbox.objects.storage import CLAIMS
 
-CLAIMS = "persistentvolumeclaims"
 DELETE = "Delete"
 
 

@@ -19,9 +19,10 @@ from chaosfw.sandbox.controllers.recorder import Recorder
 from chaosfw.sandbox.controllers.retention import Retention, is_stale, policy
 from chaosfw.sandbox.controllers.revisions import LABEL, Revisions, template_of
 from chaosfw.sandbox.controllers.work import Key, Loop
+from chaosfw.sandbox.objects.storage import CLAIMS
 
-RESOURCE, CLAIMS = "statefulsets.apps", "persistentvolumeclaims"
-AGAIN = 0.5
+RESOURCE = "statefulsets.apps"
+AGAIN = 1.0
 """Seconds until it is looked again whether old claims have gone."""
 
 POD_NAME, POD_INDEX = "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index"
@@ -130,7 +131,9 @@ class StatefulSets:
         revision = current if ordinal < start + partition else update
         pod = pod_from(owner, ordinal, revision)
         name = pod["metadata"]["name"]
-        if self._claims_are_going(owner, ordinal, name):
+        if going := self._going_claim(owner, ordinal, name):
+            words = f"Create Pod {name} in StatefulSet {owner['metadata']['name']} failed error: pvc {going} is being deleted"
+            self._recorder.tell(owner, "FailedCreate", words, warning=True)
             self.loop.later(key_of(owner), AGAIN)
             return
         try:
@@ -144,11 +147,12 @@ class StatefulSets:
             raise
         self._recorder.tell(owner, "SuccessfulCreate", f"Create Pod {name} in StatefulSet {owner['metadata']['name']} successful")
 
-    def _claims_are_going(self, owner: Object, ordinal: int, pod: str) -> bool:
-        """Those of its predecessor: the new member is not to get what is about to be deleted."""
+    def _going_claim(self, owner: Object, ordinal: int, pod: str) -> str:
+        """One of its predecessor: the new member is not to get what is about to be deleted. Empty: there is none."""
         namespace, names = owner["metadata"]["namespace"], _claimed(owner, ordinal)
         found = [claim for name in names if (claim := self._caches[CLAIMS].get(namespace, name)) is not None]
-        return any(objects.is_going(claim) or (policy(owner)[0] and is_stale(claim, pod=pod)) for claim in found)
+        left = (claim for claim in found if objects.is_going(claim) or (policy(owner)[0] and is_stale(claim, pod=pod)))
+        return next((claim["metadata"]["name"] for claim in left), "")
 
     async def _create_claims(self, owner: Object, ordinal: int, pod: str) -> None:
         for claim in claims_of(owner, ordinal).values():

@@ -17,10 +17,8 @@ from chaosfw.sandbox.controllers.recorder import Recorder
 from chaosfw.sandbox.controllers.work import Key, Loop
 from chaosfw.sandbox.kinds.row import read
 from chaosfw.sandbox.objects import storage
+from chaosfw.sandbox.objects.storage import BOUND, BY_CONTROLLER, CLAIMS, CLASSES, VOLUMES
 
-CLAIMS, VOLUMES, CLASSES = "persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io"
-DONE: Final = "pv.kubernetes.io/bind-completed"
-OURS: Final = "pv.kubernetes.io/bound-by-controller"
 _FIRST: Final = "waiting for first consumer to be created before binding"
 _LOST: Final = "Bound claim has lost its PersistentVolume. Data on the volume is lost!"
 _TWICE: Final = "Two claims are bound to the same volume, this one is bound incorrectly"
@@ -81,7 +79,7 @@ class Volumes:
         if claim is None or objects.is_going(claim):
             return
         name = read(claim, "spec.volumeName")
-        if DONE in (claim["metadata"].get("annotations") or {}):
+        if BOUND in (claim["metadata"].get("annotations") or {}):
             await self._still_bound(claim, name)
         elif name:
             await self._named(claim, self._caches[VOLUMES].get("", name))
@@ -167,21 +165,20 @@ class Volumes:
         volume = await self._give(volume, claim)
         volume = await self._phase(volume, "Bound")
         name = volume["metadata"]["name"]
-        notes = {DONE: "yes"} if read(claim, "spec.volumeName") == name else {DONE: "yes", OURS: "yes"}
-        if read(claim, "spec.volumeName") != name or DONE not in (claim["metadata"].get("annotations") or {}):
+        notes = {BOUND: "yes"} if read(claim, "spec.volumeName") == name else {BOUND: "yes", BY_CONTROLLER: "yes"}
+        if read(claim, "spec.volumeName") != name or BOUND not in (claim["metadata"].get("annotations") or {}):
             claim = await self._write(CLAIMS, claim, {"metadata": {"annotations": notes}, "spec": {"volumeName": name}})
         status = {"phase": "Bound", "accessModes": volume["spec"]["accessModes"], "capacity": volume["spec"]["capacity"]}
         if {key: read(claim, f"status.{key}") for key in status} != status:
             await self._write(CLAIMS, claim, {"status": status}, status=True)
 
     async def _give(self, volume: Object, claim: Object) -> Object:
-        metadata, ref = claim["metadata"], volume["spec"].get("claimRef") or {}
-        if ref.get("uid") == metadata["uid"]:
+        ref = volume["spec"].get("claimRef") or {}
+        if ref.get("uid") == claim["metadata"]["uid"]:
             return volume
-        wanted = {"kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": metadata["namespace"], "name": metadata["name"]}
-        change: Object = {"spec": {"claimRef": {**wanted, "uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}}}
+        change: Object = {"spec": {"claimRef": storage.reference(claim)}}
         if not ref:
-            change["metadata"] = {"annotations": {OURS: "yes"}}
+            change["metadata"] = {"annotations": {BY_CONTROLLER: "yes"}}
         return await self._write(VOLUMES, volume, change)
 
     # --- volumes
@@ -218,8 +215,8 @@ class Volumes:
         notes = volume["metadata"].get("annotations") or {}
         if storage.MADE_BY in notes and read(volume, "spec.persistentVolumeReclaimPolicy") == "Delete":
             await self._phase(volume, "Released")
-        elif OURS in notes:
-            await self._write(VOLUMES, volume, {"metadata": {"annotations": {OURS: None}}, "spec": {"claimRef": None}})
+        elif BY_CONTROLLER in notes:
+            await self._write(VOLUMES, volume, {"metadata": {"annotations": {BY_CONTROLLER: None}}, "spec": {"claimRef": None}})
 
     async def _phase(self, volume: Object, phase: str) -> Object:
         if read(volume, "status.phase") == phase:

@@ -38,6 +38,16 @@ class Volumes:
             place.mkdir(parents=True, exist_ok=True)
             for name, data in (await self._files(volume, sources)).items():
                 _write(place, name, data)
+        self._make_parts()
+
+    def _make_parts(self) -> None:
+        """Directories that a ``subPath`` names; where it names a file, that is there."""
+        spec = self._pod["spec"]
+        for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
+            for mount in container.get("volumeMounts") or ():
+                part = self._where(mount["name"]) / mount.get("subPath", "")
+                if not part.exists():
+                    part.mkdir(parents=True)
 
     def mounts(self, container: Object) -> dict[str, str]:
         """The variable that tells a container where its mounts are; none without mounts."""
@@ -53,7 +63,7 @@ class Volumes:
         if source := volume.get("persistentVolumeClaim"):
             self._claimed[name] = storage.place_of(self._site, await sources.volume(source["claimName"]))
         elif "ephemeral" in volume:
-            self._claimed[name] = storage.place_of(self._site, await sources.volume(f"{self._pod['metadata']['name']}-{name}"))
+            self._claimed[name] = storage.place_of(self._site, await sources.volume(storage.own_claim(self._pod["metadata"]["name"], name)))
         return self._where(name)
 
     async def _files(self, volume: Object, sources: Sources) -> dict[str, bytes]:

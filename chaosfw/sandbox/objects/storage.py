@@ -16,6 +16,11 @@ from chaosfw.sandbox.objects import affinity, quantity, selectors
 
 Object = dict[str, Any]
 
+CLAIMS, VOLUMES, CLASSES = "persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io"
+"""Resources."""
+
+BOUND: Final = "pv.kubernetes.io/bind-completed"
+BY_CONTROLLER: Final = "pv.kubernetes.io/bound-by-controller"
 DEFAULT: Final = "storageclass.kubernetes.io/is-default-class"
 SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
 PROVISIONER: Final = "volume.kubernetes.io/storage-provisioner"
@@ -44,8 +49,25 @@ def claims_of(pod: Object) -> list[str]:
         if source := volume.get("persistentVolumeClaim"):
             found.append(source["claimName"])
         elif "ephemeral" in volume:
-            found.append(f"{(pod.get('metadata') or {}).get('name', '')}-{volume['name']}")
+            found.append(own_claim((pod.get("metadata") or {}).get("name", ""), volume["name"]))
     return found
+
+
+def own_claim(pod: str, volume: str) -> str:
+    """The name of the claim that belongs to a pod, for an ``ephemeral`` volume."""
+    return f"{pod}-{volume}"
+
+
+def reference(claim: Object) -> Object:
+    """A volume's ``claimRef``."""
+    metadata = claim["metadata"]
+    named = {"kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": metadata["namespace"], "name": metadata["name"]}
+    return {**named, "uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
+
+
+def is_bound(claim: Object) -> bool:
+    """Claim and volume have found each other, and both say so."""
+    return bool(claim["spec"].get("volumeName")) and BOUND in (claim["metadata"].get("annotations") or {})
 
 
 def is_for(volume: Object, claim: Object) -> bool:

@@ -20,8 +20,6 @@ ABSENT: Final = "node(s) unavailable due to one or more pvc(s) bound to non-exis
 WAIT: Final = 600.0
 """Seconds for all of a pod's claims to be bound (VolumeBindingArgs.bindTimeoutSeconds)."""
 
-_DONE: Final = "pv.kubernetes.io/bind-completed"
-
 
 class NotBound(Exception):
     """The volumes did not come, or for another node."""
@@ -42,7 +40,7 @@ class PodClaims:
 
     @property
     def unbound(self) -> list[Object]:
-        return [claim for claim in self._all if not _is_bound(claim)]
+        return [claim for claim in self._all if not storage.is_bound(claim)]
 
     def refusal(self, node: Object) -> str:
         """Why the pod can not be on that node; empty: it can."""
@@ -59,13 +57,12 @@ class PodClaims:
             return f'persistentvolumeclaim "{name}" bound to non-existent persistentvolume "{claim["spec"].get("volumeName", "")}"'
         if claim["metadata"].get("deletionTimestamp"):
             return f'persistentvolumeclaim "{name}" is being deleted'
-        waits = storage.waits_for_pod(self._classes.get("", claim["spec"].get("storageClassName") or "")) and not claim["spec"].get(
-            "volumeName"
-        )
-        return "" if _is_bound(claim) or waits else "pod has unbound immediate PersistentVolumeClaims"
+        named = claim["spec"].get("volumeName")
+        waits = not named and storage.waits_for_pod(self._classes.get("", claim["spec"].get("storageClassName") or ""))
+        return "" if storage.is_bound(claim) or waits else "pod has unbound immediate PersistentVolumeClaims"
 
     def _refuses(self, claim: Object, node: Object) -> str:
-        if _is_bound(claim):
+        if storage.is_bound(claim):
             volume = self._volumes.get("", claim["spec"]["volumeName"])
             if volume is None:
                 return ABSENT
@@ -83,9 +80,9 @@ class Claims:
 
     def __init__(self, client: Client, *, changed: Callable[[], None]) -> None:
         self._client, self._changed = client, changed
-        self._claims = Informer(client, "persistentvolumeclaims")
-        self._volumes = Informer(client, "persistentvolumes")
-        self._classes = Informer(client, "storageclasses.storage.k8s.io")
+        self._claims = Informer(client, storage.CLAIMS)
+        self._volumes = Informer(client, storage.VOLUMES)
+        self._classes = Informer(client, storage.CLASSES)
         self._waiting: set[asyncio.Event] = set()
 
     async def start(self) -> None:
@@ -132,14 +129,11 @@ class Claims:
         return not mine.unbound
 
     async def _reserve(self, volume: Object, claim: Object) -> None:
-        metadata = claim["metadata"]
-        ref = {"kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": metadata["namespace"], "name": metadata["name"]}
-        notes = {"pv.kubernetes.io/bound-by-controller": "yes"}
         change = {
-            "metadata": {"resourceVersion": volume["metadata"]["resourceVersion"], "annotations": notes},
-            "spec": {"claimRef": {**ref, "uid": metadata["uid"]}},
+            "metadata": {"resourceVersion": volume["metadata"]["resourceVersion"], "annotations": {storage.BY_CONTROLLER: "yes"}},
+            "spec": {"claimRef": storage.reference(claim)},
         }
-        written = await self._client.patch("persistentvolumes", volume["metadata"]["name"], change)
+        written = await self._client.patch(storage.VOLUMES, volume["metadata"]["name"], change)
         await self._volumes.seen(written["metadata"]["resourceVersion"])
 
     async def _choose(self, claim: Object, node: Object) -> None:
@@ -148,7 +142,7 @@ class Claims:
             return
         change = {"metadata": {"uid": claim["metadata"]["uid"], "annotations": {storage.SELECTED_NODE: name}}}
         namespace, claimed = key_of(claim)
-        written = await self._client.patch("persistentvolumeclaims", claimed, change, namespace=namespace)
+        written = await self._client.patch(storage.CLAIMS, claimed, change, namespace=namespace)
         await self._claims.seen(written["metadata"]["resourceVersion"])
 
     def wake(self) -> None:
@@ -159,7 +153,3 @@ class Claims:
     def _on_change(self, old: Object | None, new: Object | None) -> None:
         self.wake()
         self._changed()
-
-
-def _is_bound(claim: Object) -> bool:
-    return bool(claim["spec"].get("volumeName")) and _DONE in (claim["metadata"].get("annotations") or {})

@@ -25,7 +25,8 @@ spec:
     metadata: {labels: {app: keeps}}
     spec:
       terminationGracePeriodSeconds: 1
-      containers: [{name: app, image: "db:1", ports: [{containerPort: 8000}], volumeMounts: [{name: data, mountPath: /data}]}]
+      containers:
+      - {name: app, image: "db:1", ports: [{containerPort: 8000}], volumeMounts: [{name: data, mountPath: /data, subPath: part}]}
   volumeClaimTemplates:
   - metadata: {name: data}
     spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
@@ -96,6 +97,7 @@ def test_members_find_their_files_again_and_others_do_not(ask: Ask) -> None:
     rolled = ask("rollout", "status", "sts/keeps", "--timeout=90s")
     assert rolled.returncode == 0, rolled.stderr
     first, second = data_of(ask, "keeps-0"), data_of(ask, "keeps-1")
+    assert first.is_dir() and first.name == "part"
     (first / "note").write_text("mine")
 
     before = path(ask, "pod", "keeps-0", at=".metadata.uid")
