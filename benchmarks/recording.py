@@ -1,9 +1,10 @@
 """
 What recording every request costs Locust and k6: ``python -m benchmarks.recording [rounds]``. The same tool, file, users and seconds, with
 our recording and without, in turns. Once against a server in another process that answers after ``AFTER`` seconds, as a service does, and
-once against one that answers at once: a closed loop that asks as fast as it can on cores that it shares, which is the worst case. Beside
-them k6's own CSV output, to a file that nobody reads, is measured: what any reader of it pays. Prints requests a second and CPU for each
-request, and the ratios of the pairs.
+once against one that answers at once: a closed loop that asks as fast as it can on cores that it shares, which is the worst case. k6 is
+recorded both ways, by our output in it and by its own CSV, and each time held against the k6 that everybody has, which records nothing.
+Beside them that CSV output, to a file that nobody reads, is measured: what any reader of it pays. Prints requests a second and CPU for
+each request, and the ratios of the pairs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from benchmarks.answering import SLOT, answering, asked
@@ -31,6 +33,7 @@ STARTS, ENDS = 1.5, 0.5
 AFTER = 0.01
 USERS = 20
 K6 = Path("~/.cache/chaosfw/bin/k6-2.0.0").expanduser()
+OURS = Path("~/.cache/chaosfw/bin/k6-2.0.0-chaosfw").expanduser()
 LOCUSTFILE = """
 from locust import FastHttpUser, task
 
@@ -94,10 +97,10 @@ def _k6(url: str) -> Side:
         return _side(url, lambda: _alone(_k6_words(url), folder))
 
 
-def _recorded_k6(url: str) -> Side:
+def _recorded_k6(url: str, *, binary: Path = K6) -> Side:
     with _folder(SCRIPT, "script.js") as folder:
         load = Load(endpoint="s", rate=0.0, timeout=1.0, driver="k6", script=Script(file="script.js", users=USERS))
-        return _side(url, lambda: _ours(K6Driver(str(K6), root=folder), load, folder, url))
+        return _side(url, lambda: _ours(K6Driver(str(binary), root=folder), load, folder, url))
 
 
 def _csv_k6(url: str) -> Side:
@@ -141,7 +144,8 @@ def _children() -> float:
 
 SIDES: tuple[tuple[str, Callable[[str], Side], Callable[[str], Side]], ...] = (
     ("Locust", _locust, _recorded_locust),
-    ("k6", _k6, _recorded_k6),
+    ("k6 with chaosfw's output", _k6, partial(_recorded_k6, binary=OURS)),
+    ("k6 as it is, by its CSV", _k6, _recorded_k6),
     ("k6's own CSV, read by nobody", _k6, _csv_k6),
 )
 """What runs, without recording and with."""

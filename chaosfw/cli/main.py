@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from chaosfw.cli import gamedays, putting_back, reaping, sandboxes
+from chaosfw.cli import building, gamedays, putting_back, reaping, sandboxes
 from chaosfw.errors import ChaosfwError, Refused, UsageError
+from chaosfw.load.k6.build import VERSION
 from chaosfw.quantities import share
 from chaosfw.sandbox.spec import CONTROL_PLANES, MACHINE_STATES
 
@@ -76,6 +77,11 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--good", default="", metavar="SERIES", help="the series of good requests that they look at")
     export.add_argument("--bad", default="", metavar="SERIES", help="and of bad ones")
     export.set_defaults(run=gamedays.export)
+    k6 = commands.add_parser("build-k6", help="build a k6 whose recording costs next to nothing; needs Go")
+    k6.add_argument("--version", default=VERSION, help=f"of k6 (default: {VERSION})")
+    k6.add_argument("--with", dest="others", action="append", default=[], metavar="MODULE", help="another extension that it shall have")
+    k6.add_argument("--out", type=Path, metavar="FILE", help="where to (default: the user's cache)")
+    k6.set_defaults(run=building.build_k6)
     report = commands.add_parser("report", help="write a game day's report again from its records")
     report.add_argument(
         "folder", nargs="?", type=Path, default=Path("reports/latest"), help="a game day's folder (default: reports/latest)"

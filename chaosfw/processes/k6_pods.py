@@ -34,7 +34,7 @@ def main() -> None:
             image=script.image,
             arguments=orders.command,
             env=orders.env,
-            output={**program.OUTPUT, "K6_LOG_OUTPUT": "none"},  # its words would come between its points
+            output={**program.CSV, "K6_LOG_OUTPUT": "none"},  # its words would come between its points
         )
         PodsCollector(orders, fleet=fleet, stdin=sys.stdin.fileno()).run()
     except ChaosfwError as trouble:

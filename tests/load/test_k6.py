@@ -16,9 +16,10 @@ from chaosfw.load.book import Book
 from chaosfw.load.child import ChildRun
 from chaosfw.load.health import Vitals
 from chaosfw.load.k6 import program
+from chaosfw.load.k6.account import Account, Request, Tags, outcome_of
 from chaosfw.load.k6.driver import K6Driver
 from chaosfw.load.k6.script import written
-from chaosfw.load.k6.stream import Request, Stream, Tags, outcome_of
+from chaosfw.load.k6.stream import Stream
 from chaosfw.model.load import SAMPLE, Endpoint, Load, Outcome, Script
 from chaosfw.timing import SYSTEM
 from tests.load.conftest import GRACE, K6, Server, closed_port, ended, rows, wait_for
@@ -341,7 +342,7 @@ def test_rates_are_whole_numbers_in_a_unit_of_time(rate: float, whole: int, unit
     ],
 )
 def test_what_an_error_code_means(code: int, status: int, took: float, outcome: Outcome) -> None:
-    assert outcome_of(Request(end=0, took=took, tags=Tags(status=status, code=code), vu=b"vu=1", failed=True)) is outcome
+    assert outcome_of(Request(end=0, took=round(took * 1e6), tags=Tags(status=status, code=code), vu=b"vu=1", failed=True)) is outcome
 
 
 HEADER = "metric_name,timestamp,metric_value,check,error,error_code,status,extra_tags,metadata"
@@ -358,7 +359,8 @@ def points(*, at: int, error: str = "", code: str = "", status: int = 200, faile
 def read(out: Path, text: str, *, pieces: int) -> tuple[list[tuple[int, int, int, Outcome, int]], Stream]:
     """Due, sent, end, outcome and status of each sample, of a stream that comes in pieces of so many bytes."""
     book = Book(out / f"{pieces}.bin")
-    stream = Stream(load=Load(endpoint="shop", rate=0.0), book=book, vitals=Vitals(SYSTEM, on=0), clock=SYSTEM, planned=False)
+    account = Account(load=Load(endpoint="shop", rate=0.0), book=book, vitals=Vitals(SYSTEM, on=0))
+    stream = Stream(account=account, clock=SYSTEM)
     data = text.encode()
     for begin in range(0, len(data), pieces):
         stream.feed(data[begin : begin + pieces])
@@ -393,8 +395,11 @@ def test_a_stream_reads_the_same_wherever_its_pieces_begin(tmp_path: Path) -> No
     assert [one[1] for one in requests] == sent
     assert [one[3] for one in requests] == outcomes
     assert [one[0] for one in whole if one[3] is Outcome.dropped] == [4 * second] * 2
-    assert {name: (one.asked, one.failed) for name, one in stream.checks.items()} == {"is good": (1, 0), "is good, and not bad": (1, 1)}
-    assert (stream.unread, sorted(stream.last)) == (0, [b"vu=1", b"vu=2"])
+    assert {name: (one.asked, one.failed) for name, one in stream.account.checks.items()} == {
+        "is good": (1, 0),
+        "is good, and not bad": (1, 1),
+    }
+    assert (stream.account.unread, sorted(stream.account.last)) == (0, [b"vu=1", b"vu=2"])
     for pieces in (1, 2, 7, 100, 1000):
         assert read(tmp_path, text, pieces=pieces)[0] == whole, pieces
 
@@ -404,7 +409,7 @@ def test_points_of_a_kind_that_we_do_not_know_are_counted_and_not_passed_over(tm
 
     found, stream = read(tmp_path, text, pieces=len(text))
 
-    assert (len(found), stream.unread) == (2, 1)
+    assert (len(found), stream.account.unread) == (2, 1)
 
 
 def test_what_this_machine_lacks_is_dropped_and_not_refused() -> None:

@@ -18,7 +18,9 @@ from pathlib import Path
 
 from chaosfw.load.book import Book, Ended, seal
 from chaosfw.load.health import Vitals
-from chaosfw.load.k6.program import ending, version
+from chaosfw.load.k6.account import Account
+from chaosfw.load.k6.program import compact, ending, version
+from chaosfw.load.k6.rows import Rows
 from chaosfw.load.k6.stream import Stream
 from chaosfw.load.orders import Orders, Ready
 from chaosfw.model.load import Generator
@@ -57,7 +59,10 @@ class Collector:
         os.set_blocking(self._pipe, False)
         self._vitals = Vitals(SYSTEM, on=SYSTEM.monotonic_ns(), cpu=_used(self._k6.pid))
         self._book = Book(self._out / "samples.bin")
-        self._stream = Stream(load=orders.load, book=self._book, vitals=self._vitals, clock=SYSTEM, planned=orders.load.script is None)
+        self._account, planned = Account(load=orders.load, book=self._book, vitals=self._vitals), orders.load.script is None
+        self._stream: Stream | Rows = Stream(account=self._account, clock=SYSTEM, planned=planned)
+        if compact(orders.command[0]):
+            self._stream = Rows(account=self._account, planned=planned)
         self._told = self._said = False
         self._pause = TICK
         self._off = 0
@@ -107,12 +112,12 @@ class Collector:
 
     def _look(self) -> None:
         now = SYSTEM.monotonic_ns()
-        if now >= self._vitals.next_look or not self._stream.on:
+        if now >= self._vitals.next_look or not self._account.on:
             self._stream.anchor()
         if now >= self._vitals.next_look:
             self._vitals.look(now)
         self._book.flush()
-        if self._stream.on and not self._said:
+        if self._account.on and not self._said:
             self._say()
 
     def _say(self) -> None:
@@ -122,7 +127,7 @@ class Collector:
             version=".".join(str(one) for one in version(self._orders.command[0])),
             model=self._orders.model,
             schedule="listed",
-            on=self._stream.on,
+            on=self._account.on,
             pid=os.getpid(),
             blind=_BLIND[self._orders.model] if self._orders.load.script is not None else (),
         )
@@ -130,13 +135,13 @@ class Collector:
 
     def _finish(self, code: int) -> None:
         self._stream.close()
-        silent = sum(at < self._off for at in self._stream.last.values()) if self._constant() else 0
+        silent = sum(at < self._off for at in self._account.last.values()) if self._constant() else 0
         said = [
             f"check {name!r}: {one.failed:,} of {one.asked:,} failed" if one.failed else f"check {name!r}: all {one.asked:,} passed"
-            for name, one in self._stream.checks.items()
+            for name, one in self._account.checks.items()
         ]
-        if self._stream.dropped:
-            said.append(f"{self._stream.dropped:,} iterations dropped: there was no VU for them")
+        if self._account.dropped:
+            said.append(f"{self._account.dropped:,} iterations dropped: there was no VU for them")
         if code == 99:
             said.append("a threshold of the script was crossed")
         ended = Ended(
@@ -145,7 +150,7 @@ class Collector:
             unhealthy=self._vitals.unhealthy(),
             suspended=self._vitals.suspended,
             ended="" if self._told else ending(code),
-            lost=silent + self._stream.longer + self._stream.unread,
+            lost=silent + self._account.longer + self._account.unread,
             said=tuple(said[:20]),
         )
         seal(self._book, self._out, ended)

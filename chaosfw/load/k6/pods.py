@@ -20,6 +20,7 @@ from pathlib import Path
 from chaosfw.errors import ChaosfwError, DriverError
 from chaosfw.load.book import Book, Ended, seal
 from chaosfw.load.health import Vitals
+from chaosfw.load.k6.account import Account
 from chaosfw.load.k6.program import EXITS, ending
 from chaosfw.load.k6.stream import Stream
 from chaosfw.load.orders import Orders, Ready
@@ -107,7 +108,7 @@ class Source:
     def missing(self) -> int:
         """Requests that k6 counted and its log did not bring; -1: it did not say how many there were."""
         counted = _COUNTED.findall(self.tail)
-        return max(0, int(counted[-1]) - self.stream.asked) if counted else -1
+        return max(0, int(counted[-1]) - self.stream.account.asked) if counted else -1
 
     @property
     def name(self) -> str:
@@ -165,7 +166,7 @@ class PodsCollector:
                 raise DriverError("told to stop before its pods were there")
         self._fleet.leave()
         for pod in found:
-            stream = Stream(load=self._orders.load, book=self._book, vitals=self._vitals, clock=SYSTEM, planned=False)
+            stream = Stream(account=Account(load=self._orders.load, book=self._book, vitals=self._vitals), clock=SYSTEM)
             stream.anchor()
             source = Source(pod=pod, stream=stream)
             self._sources.append(source)
@@ -224,9 +225,9 @@ class PodsCollector:
                 deadline = self._stop()
             self._take()
             self._look()
-            if not said and all(source.stream.on and source.known for source in self._sources):
+            if not said and all(source.stream.account.on and source.known for source in self._sources):
                 said = True
-                self._say(max(source.stream.on for source in self._sources))
+                self._say(max(source.stream.account.on for source in self._sources))
             if not said and (trouble := next((one.trouble for one in self._sources if one.trouble), "")):
                 raise DriverError(trouble)
         self._codes = self._ended()
@@ -291,7 +292,7 @@ class PodsCollector:
             unhealthy=(*self._vitals.unhealthy(), *self._vague(off)),
             suspended=self._vitals.suspended,
             ended=left or ("" if told else self._why()),
-            lost=sum(source.stream.longer + source.stream.unread for source in self._sources)
+            lost=sum(source.stream.account.longer + source.stream.account.unread for source in self._sources)
             + sum(abs(amount) for amount in missing)
             + self._silent(),
             said=tuple(said[:20]),
@@ -317,7 +318,7 @@ class PodsCollector:
         worst = max((source.high - source.low) // 2 for source in self._sources)
         if worst <= VAGUE:
             return []
-        on = max(source.stream.on for source in self._sources)
+        on = max(source.stream.account.on for source in self._sources)
         return [Health(at=at, lateness_max=seconds(worst)) for at in range(on, off, NANOSECONDS // 10)]
 
     def _silent(self) -> int:
@@ -325,15 +326,15 @@ class PodsCollector:
         script = self._orders.load.script
         if script is None or not script.users:
             return 0
-        return sum(at < self._off for source in self._sources for at in source.stream.last.values())
+        return sum(at < self._off for source in self._sources for at in source.stream.account.last.values())
 
 
 def _found(source: Source) -> Iterator[str]:
     """What is worth knowing of a pod that did well."""
     yield source.clock
-    for check, one in source.stream.checks.items():
+    for check, one in source.stream.account.checks.items():
         yield f"{source.name}: check {check!r}: " + (
             f"{one.failed:,} of {one.asked:,} failed" if one.failed else f"all {one.asked:,} passed"
         )
-    if source.stream.dropped:
-        yield f"{source.name}: {source.stream.dropped:,} iterations dropped: there was no VU for them"
+    if source.stream.account.dropped:
+        yield f"{source.name}: {source.stream.account.dropped:,} iterations dropped: there was no VU for them"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from chaosfw.errors import DriverError, UsageError
+from chaosfw.load.k6.rows import OUTPUT
 
 ASK = 20.0
 """Seconds for a version or an inspection."""
@@ -30,7 +31,7 @@ GOGC = "400"
 ROOMY = 100
 """VUs, of some MB each: of more, memory could become what the machine has least of."""
 
-OUTPUT = {"K6_NO_USAGE_REPORT": "true", "K6_CSV_TIME_FORMAT": "unix_nano", "K6_CSV_SAVE_INTERVAL": "100ms"}
+CSV = {"K6_NO_USAGE_REPORT": "true", "K6_CSV_TIME_FORMAT": "unix_nano", "K6_CSV_SAVE_INTERVAL": "100ms"}
 """Variables of every k6 whose points we read."""
 
 HOW_TO_GET = "https://grafana.com/docs/k6/latest/set-up/install-k6/, or k6 = 'path/to/k6' in [tool.chaosfw], or CHAOSFW_K6"
@@ -93,7 +94,7 @@ def find(wanted: str) -> str:
 @cache
 def version(binary: str) -> tuple[int, int, int]:
     """Of ``k6 version``. Raises DriverError for something that is no k6, UsageError for one before 1.0."""
-    told = _ask([binary, "version"])
+    told = _versions(binary)
     match = re.search(r"\bv(\d+)\.(\d+)\.(\d+)", told)
     if match is None:
         raise DriverError(f"{binary} is no k6: it says {told.strip()[:100]!r}", hint=HOW_TO_GET)
@@ -101,6 +102,16 @@ def version(binary: str) -> tuple[int, int, int]:
     if major < 1:
         raise UsageError(f"{binary} is k6 {major}.{minor}.{patch}, 1.0 or later was expected", hint=HOW_TO_GET)
     return major, minor, patch
+
+
+def compact(binary: str) -> bool:
+    """Whether it has our output in it, of the version that we read (``chaosfw build-k6``)."""
+    return re.search(rf"\b{OUTPUT} \[output\]", _versions(binary)) is not None
+
+
+@cache
+def _versions(binary: str) -> str:
+    return _ask([binary, "version"])
 
 
 def declared(binary: str, file: str, *, env: Mapping[str, str]) -> Declared:
@@ -135,12 +146,13 @@ def command(
     thresholds: bool = True,
 ) -> list[str]:
     """
-    ``k6 run``, without usage reports, summary, REST API and colours; points go to ``stream``. Where there are no ``thresholds``, k6 is
-    told not to look for any: it would sum every metric of every request up, and keep each duration in memory, for nobody.
+    ``k6 run``, without usage reports, summary, REST API and colours; points go to ``stream``, by our output if it has that. Where there
+    are no ``thresholds``, k6 is told not to look for any: it would sum every metric of every request up, and keep each duration in memory,
+    for nobody.
     """
     silent = "--summary-mode=disabled" if version(binary) >= (1, 3, 0) else "--no-summary"
     found = [binary, "run", "--quiet", "--no-usage-report", "--no-color", "--address", "", silent, "--log-output=stderr"]
-    found += ["--system-tags", ",".join(tags), "--out", f"csv={stream}", *flags(env)]
+    found += ["--system-tags", ",".join(tags), "--out", f"{OUTPUT if compact(binary) else 'csv'}={stream}", *flags(env)]
     found += ["--vus", str(vus), "--duration", f"{seconds:.0f}s"] if vus else []
     found += [] if thresholds else ["--no-thresholds"]
     return [*found, file]
@@ -163,7 +175,7 @@ def surroundings(given: Mapping[str, str], *, vus: int = 0) -> dict[str, str]:
     """
     told = {"K6_AUTO_EXTENSION_RESOLUTION": "false", "K6_BINARY_PROVISIONING": "false"}
     room = {"GOGC": GOGC} if 0 < vus <= ROOMY else {}
-    return {**room, **given, **told, **OUTPUT}
+    return {**room, **given, **told, **CSV}
 
 
 def flags(env: Mapping[str, str]) -> list[str]:

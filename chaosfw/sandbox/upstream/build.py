@@ -7,22 +7,19 @@ proxy; takes minutes, 4 GB of disk while it lasts, and leaves 150 MB.
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from chaosfw import golang
 from chaosfw.errors import SandboxError
 from chaosfw.sandbox.upstream.binaries import ETCD, PARTS, VERSION, built
-from chaosfw.timing import SYSTEM, seconds
 
 _STAGING: Final = VERSION.replace("1.", "0.", 1)
 """The modules that Kubernetes publishes with each release have its number with another major version."""
 _NAME: Final = "control-plane"
-_TOLD_EACH: Final = 5.0
 
 
 def build(told: Callable[[str], None]) -> Path:
@@ -33,17 +30,16 @@ def build(told: Callable[[str], None]) -> Path:
     target = built()
     if all(shutil.which(target / name) for name in (*PARTS, "etcd")):
         return target
-    go = shutil.which("go")
-    if go is None:
+    if golang.found() is None:
         raise SandboxError(
-            "there is no Go here to build with", hint="https://go.dev/dl, 1.26 or later; or copy the four programs to a directory on PATH"
+            "there is no Go here to build with", hint=f"{golang.HOW_TO_GET}; or copy the four programs to a directory on PATH"
         )
     with tempfile.TemporaryDirectory(prefix="chaosfw-control-plane-") as made:
         work = Path(made)
         shutil.copy(Path(__file__).with_name("main.go"), work / "main.go")
         (work / "go.mod").write_text(_module())
-        _run([go, "mod", "tidy"], work, what="fetching the modules of", told=told)
-        _run([go, "build", "-trimpath", "-ldflags", _flags(), "-o", _NAME, "."], work, what="building", told=told)
+        _run(["mod", "tidy"], work, what="fetching the modules of", told=told)
+        _run(["build", "-trimpath", "-ldflags", _flags(), "-o", _NAME, "."], work, what="building", told=told)
         _put(work / _NAME, target)
     return target
 
@@ -62,23 +58,8 @@ def _flags() -> str:
 
 def _run(words: list[str], work: Path, *, what: str, told: Callable[[str], None]) -> None:
     """The build cache is 4 GB that nobody needs afterwards, so it goes with the directory."""
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOCACHE": str(work / "cache"), "GOWORK": "off"}
-    began = SYSTEM.monotonic_ns()
-    log = work / "log"
-    with log.open("wb") as out, subprocess.Popen(words, cwd=work, env=environment, stdout=out, stderr=out) as child:
-        while True:
-            told(f"{what} Kubernetes {VERSION}: {seconds(SYSTEM.monotonic_ns() - began):.0f} s")
-            try:
-                code = child.wait(_TOLD_EACH)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-            except BaseException:
-                child.kill()
-                raise
-    if code:
-        last = "\n".join(log.read_text(errors="replace").strip().splitlines()[-8:])
-        raise SandboxError(f"{what} Kubernetes {VERSION} failed:\n{last}", hint="go env GOPROXY says where modules come from")
+    if last := golang.go(words, work, what=f"{what} Kubernetes {VERSION}", told=told, env={"GOCACHE": str(work / "cache")}):
+        raise SandboxError(f"{what} Kubernetes {VERSION} failed:\n{last}", hint=golang.WHERE_FROM)
 
 
 def _put(program: Path, target: Path) -> None:
