@@ -153,6 +153,27 @@ def test_what_is_no_version_is_refused_before_anything_is_fetched(version: str) 
         build.build(print, version=version)
 
 
+def test_one_can_be_built_with_other_extensions_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = tmp_path / "made" / "k6"
+
+    assert main(["build-k6", "--version", "v1.8.1", "--with", "github.com/grafana/xk6-redis@v0.3.6", "--out", str(made)]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{made}\n"
+    assert "building k6 1.8.1: 0 s" in err
+    assert program.version(str(made)) == (1, 8, 1)
+    assert program.compact(str(made))
+    assert "k6/x/redis [js]" in subprocess.run([made, "version"], capture_output=True, text=True, check=True).stdout
+
+
+def test_an_extension_that_needs_a_later_k6_does_not_change_it_in_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["build-k6", "--version", "1.0.0", "--with", "github.com/grafana/xk6-redis@v0.3.6", "--out", str(tmp_path / "k6")]
+
+    assert main(given) == 2
+    said = capsys.readouterr().err
+    assert "1.0.0 was asked for" in said
+    assert not (tmp_path / "k6").exists()
+
+
 def test_without_go_it_says_what_there_is_instead(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
 

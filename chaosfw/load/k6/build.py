@@ -57,6 +57,7 @@ def build(told: Callable[[str], None], *, version: str = VERSION, others: Sequen
         for one in (f"{_path(version)}@v{version}", *others):
             _go(["get", one], work, what=f"fetching {one}", told=told)
         _go(["mod", "tidy"], work, what=f"fetching the modules of k6 {version}", told=told)
+        _same(work / "go.mod", version=version)
         _go(["build", "-trimpath", "-ldflags", "-s -w", "-o", "k6", "."], work, what=f"building k6 {version}", told=told)
         _put(work / "k6", place)
     return place
@@ -80,6 +81,16 @@ def _write(work: Path, *, version: str, others: Sequence[str]) -> None:
 def _go(words: Sequence[str], work: Path, *, what: str, told: Callable[[str], None]) -> None:
     if last := golang.go(words, work, what=what, told=told):
         raise DriverError(f"{what} failed:\n{last}", hint=golang.WHERE_FROM)
+
+
+def _same(file: Path, *, version: str) -> None:
+    """Another extension may need a later k6, and Go takes that without a word."""
+    found = re.search(rf"^(?:require)?\s*{re.escape(_path(version))} v(\S+)", file.read_text(), re.MULTILINE)
+    if found is None or found[1] != version:
+        raise UsageError(
+            f"the extensions need k6 {found[1] if found else 'of another major version'}, {version} was asked for",
+            hint="say --version, or another version of theirs",
+        )
 
 
 def _put(program: Path, place: Path) -> None:
