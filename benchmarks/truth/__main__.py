@@ -36,7 +36,7 @@ USERS = 20
 STABLE = 0.5
 LOCUSTFILE = Script(file=str(HERE / "locustfile.py"))
 SEEDS = (1, 2, 3)
-K6 = {version: Path(f"~/.cache/chaosfw/bin/k6-{version}").expanduser() for version in ("1.8.1", "2.0.0")}
+K6 = {version: Path(f"~/.cache/chaosfw/bin/k6-{version}").expanduser() for version in ("1.8.1", "2.0.0", "2.0.0-chaosfw")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +73,7 @@ def main() -> int:
     closed_ones: dict[str, tuple[Callable[[], LoadDriver], Load]] = {
         "locust": (_locust, _closed("locust", "locustfile.py")),
         "k6 2.0.0": (_k6(K6["2.0.0"]), _closed("k6", "closed.js")),
+        "k6 2.0.0-chaosfw": (_k6(K6["2.0.0-chaosfw"]), _closed("k6", "closed.js")),
     }
     wanted = sys.argv[1:] or [*open_ones]
     print(machine() + "\n")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.plugin.conftest import ROOT, Workspace
 
-K6 = {version: Path(f"~/.cache/chaosfw/bin/k6-{version}").expanduser() for version in ("1.8.1", "2.0.0")}
+K6 = {version: Path(f"~/.cache/chaosfw/bin/k6-{version}").expanduser() for version in ("1.8.1", "2.0.0", "2.0.0-chaosfw")}
 
 LOCUSTFILE = (ROOT / "experiments" / "locustfile.py").read_text()
 CLASSIC = (ROOT / "experiments" / "load-test.js").read_text()

@@ -124,7 +124,7 @@ class Collector:
         self._said = True
         generator = Generator(
             name="k6",
-            version=".".join(str(one) for one in version(self._orders.command[0])),
+            version=_version(self._orders.command[0]),
             model=self._orders.model,
             schedule="listed",
             on=self._account.on,
@@ -158,6 +158,11 @@ class Collector:
     def _constant(self) -> bool:
         """Every VU works to the end: one that is silent waits for something."""
         return bool(self._orders.load.script and self._orders.load.script.users)
+
+
+def _version(binary: str) -> str:
+    """As the report says it: which of the two ways it tells of its requests is a part of how good the figures are."""
+    return ".".join(str(one) for one in version(binary)) + ("-chaosfw" if compact(binary) else "")
 
 
 def _die_with_us() -> None:
