@@ -180,6 +180,10 @@ class Fleet(Protocol):
         """The runners that there are."""
         ...
 
+    def unplaced(self) -> str:
+        """Why a pod of it has no node; empty: all have one."""
+        ...
+
     def trouble(self) -> str:
         """Why it will never run; empty: nothing is known that speaks against it."""
         ...

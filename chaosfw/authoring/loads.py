@@ -287,6 +287,7 @@ def k6(
     pods: int = 0,
     namespace: str = "",
     image: str = "",
+    node_selector: dict[str, str] | None = None,
     timeout: str | float = 60.0,
     missing: Literal["refuse", "skip"] = "refuse",
 ) -> LoadNoun:
@@ -298,11 +299,11 @@ def k6(
     longest that the script lets a request wait (60 s is k6's own default): so long the load goes on when the run is over, because k6 tells
     nothing of requests that still wait when it is stopped. A run in which one waited longer proves nothing. Where k6 is not installed the
     experiment is refused, or with ``missing="skip"`` skipped, and has not run then. With ``pods`` it runs in so many pods of a TestRun of
-    k6-operator in ``namespace``, from ``image`` where that is not the operator's own. Raises UsageError for a number of VUs that is not
-    above 0, and for ``pods`` without a ``namespace`` or the other way round.
+    k6-operator in ``namespace``, from ``image`` where that is not the operator's own, on nodes with the labels of ``node_selector``.
+    Raises UsageError for a number of VUs that is not above 0, and for ``pods`` without a ``namespace`` or the other way round.
     """
     what = f"k6 {file!r}"
-    if bool(pods) != bool(namespace) or (image and not pods):
+    if bool(pods) != bool(namespace) or ((image or node_selector) and not pods):
         raise UsageError(f"{what}: pods, and the namespace in which they run, go together", hint="pods=4, namespace='load'")
     if pods < 0:
         raise UsageError(f"{what}: pods is {pods}, 1 or more was expected")
@@ -319,6 +320,7 @@ def k6(
             pods=pods,
             namespace=namespace,
             image=image,
+            node_selector=node_selector or {},
         ),
         missing=_missing(missing, what=what),
     )

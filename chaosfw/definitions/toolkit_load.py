@@ -13,7 +13,8 @@ from chaosfw.definitions.located import Place
 from chaosfw.errors import UsageError
 from chaosfw.model.load import Auth, Load, Request, Script, Stage, Tls
 
-SCRIPT = ("file", "users", "spawn_rate", "tags", "exclude_tags", "classes", "env", "workers", "listen", "pods", "namespace", "image")
+_PODS = ("pods", "namespace", "image", "node_selector")
+SCRIPT = ("file", "users", "spawn_rate", "tags", "exclude_tags", "classes", "env", "workers", "listen", *_PODS)
 """Of a load that a locustfile or a k6 script describes."""
 
 REQUEST = ("path", "method", "headers", "body", "status")
@@ -41,7 +42,7 @@ def load_of(block: Place) -> Load | None:
             (given.get("workers") or given).problem("is about Locust: k6 runs in one process, or in 'pods'")
         if script.pods and driver != "k6":
             (given.get("pods") or given).problem("is about k6: Locust has 'workers'")
-        if bool(script.pods) != bool(script.namespace) or (script.image and not script.pods):
+        if bool(script.pods) != bool(script.namespace) or ((script.image or script.node_selector) and not script.pods):
             (given.get("namespace") or given.get("pods") or given).problem("goes together: 'pods', and the 'namespace' in which they run")
         if script.listen and not workers:
             (given.get("listen") or given).problem("says where workers join, and 'workers' not how many")
@@ -97,6 +98,7 @@ def _script(given: Place) -> Script | None:
         pods=_whole(given, "pods"),
         namespace=given.text("namespace", default=""),
         image=given.text("image", default=""),
+        node_selector=_pairs(given, "node_selector"),
         env=_pairs(given, "env"),
     )
 

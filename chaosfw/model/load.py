@@ -41,6 +41,8 @@ class Script(Noun, frozen=True, kw_only=True):
     """k6: where that TestRun is made."""
     image: str = ""
     """k6: of those pods; empty: the operator's own."""
+    node_selector: dict[str, str] = {}
+    """k6: labels of the nodes that those pods may run on; empty: any node."""
     env: dict[str, str] = {}
     """Variables for the file, beside ``TARGET``, which is where the endpoint is reached."""
     sha256: str = ""

@@ -32,6 +32,7 @@ def main() -> None:
             pods_wanted=script.pods,
             file=Path(script.file),
             image=script.image,
+            node_selector=script.node_selector,
             arguments=orders.command,
             env=orders.env,
             output={**program.CSV, "K6_LOG_OUTPUT": "none"},  # its words would come between its points

@@ -143,11 +143,11 @@ def begin(
     asked: str = "/ok",
     users: int = USERS,
     here: dict[str, str] | None = None,
+    node_selector: dict[str, str] | None = None,
 ) -> ChildRun:
     (out / "script.js").write_text(text)
-    script = Script(
-        file="script.js", users=users, pods=pods, namespace="load", env={"ASKED": asked, "WORDS": "with spaces", **(here or {})}
-    )
+    env = {"ASKED": asked, "WORDS": "with spaces", **(here or {})}
+    script = Script(file="script.js", users=users, pods=pods, namespace="load", env=env, node_selector=node_selector or {})
     load = Load(endpoint="shop", rate=0.0, timeout=0.5, driver="k6", script=script)
     driver = load_driver("k6", root=out, k6=str(K6["2.0.0"]), kubeconfig=str(sandbox.kubeconfig))
     run = driver.start(load, at=Endpoint(name="shop", url=url), out=out, seconds=20.0)
@@ -187,6 +187,33 @@ def test_every_request_of_every_pod_is_a_sample_and_nothing_is_left(cluster: San
     checks = [one for one in seal.said if "check 'is good': all" in one]
     assert (len(clocks), len(checks)) == (2, 2)
     assert left(cluster) == []
+
+
+def test_pods_run_where_the_selector_says(cluster: Sandbox, server: Server, tmp_path: Path) -> None:
+    run = begin(cluster, tmp_path, url=server.url, node_selector={"topology.kubernetes.io/zone": "b"})
+    try:
+        api = Cluster(str(cluster.kubeconfig))
+        zones = {one["metadata"]["name"]: one["metadata"]["labels"]["topology.kubernetes.io/zone"] for one in api.items("/api/v1/nodes")}
+        nodes = [one["spec"]["nodeName"] for one in api.items("/api/v1/namespaces/load/pods")]
+        seal = ended(run)
+    finally:
+        run.kill()
+    assert {zones[node] for node in nodes} == {"b"}
+    assert len(nodes) >= 2  # the runners, and what else the operator started
+    assert (seal.ended, seal.lost) == ("", 0)
+
+
+def test_pods_that_no_node_takes_say_so(cluster: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "script.js").write_text(SCRIPT)
+    selector = {"pool": "nowhere"}
+    fleet = TestRun(Cluster(str(cluster.kubeconfig)), "load", "k6-nowhere", file=tmp_path / "script.js", node_selector=selector)
+    try:
+        fleet.begin()
+        until(lambda: "node" in fleet.unplaced())
+        assert (fleet.pods(), fleet.trouble()) == ((), "")
+    finally:
+        fleet.end()
+    assert fleet.unplaced() == ""
 
 
 def test_what_fails_is_told_as_it_is(cluster: Sandbox, server: Server, tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ class TestRun:
     pods_wanted: int = 1
     file: Path = Path()
     image: str = ""
+    node_selector: Mapping[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     output: Mapping[str, str] = field(default_factory=dict)
@@ -100,8 +101,14 @@ class TestRun:
 
     def pods(self) -> tuple[Runner, ...]:
         """The runners, by name."""
-        found = self.cluster.items(self._place("pods"), labelSelector=f"k6_cr={self.name},runner=true")
+        found = self._labelled(f"k6_cr={self.name},runner=true")
         return tuple(sorted((_pod(one) for one in found), key=lambda pod: pod.name))
+
+    def unplaced(self) -> str:
+        """Why a pod of it has no node, in the scheduler's words: a runner, or the one that reads the script before there are any."""
+        found = [one for label in (f"job-name={self.name}-initializer", f"k6_cr={self.name}") for one in self._labelled(label)]
+        conditions = [one for pod in found for one in pod.get("status", {}).get("conditions") or ()]
+        return next((str(one.get("message", "")) for one in conditions if (one["type"], one["status"]) == ("PodScheduled", "False")), "")
 
     def trouble(self) -> str:
         """Why it will never run: what the operator, or the script that it read, says."""
@@ -110,7 +117,7 @@ class TestRun:
             return f"TestRun {self.namespace}/{self.name} was deleted"
         if (found.get("status") or {}).get("stage") != "error":
             return ""
-        first = self.cluster.items(self._place("pods"), labelSelector=f"job-name={self.name}-initializer")
+        first = self._labelled(f"job-name={self.name}-initializer")
         told = "".join(self._told(one["metadata"]["name"]) for one in first)
         return f"k6-operator could not start TestRun {self.namespace}/{self.name}: {told or 'it says no more than stage: error'}"
 
@@ -155,17 +162,22 @@ class TestRun:
     def _status(self, pod: str) -> str:
         return self._place("pods", f"{pod}:{PORT}", "proxy", "v1", "status")
 
+    def _labelled(self, label: str) -> list[Object]:
+        return list(self.cluster.items(self._place("pods"), labelSelector=label))
+
     def _place(self, *words: str, group: str = "/api/v1") -> str:
         return "/".join([group, "namespaces", self.namespace, *words])
 
     def _manifest(self) -> Object:
         image = {"image": self.image} if self.image else {}
+        where = {"nodeSelector": dict(self.node_selector)} if self.node_selector else {}
         spec: dict[str, Any] = {
             "parallelism": self.pods_wanted,
             "arguments": " ".join(self.arguments),
             "script": {"configMap": {"name": self.name, "file": self._key}},
-            "initializer": {**image, "env": _env(self.env)},
-            "runner": {**image, "env": _env({**self.env, **self.output})},
+            "initializer": {**image, **where, "env": _env(self.env)},
+            "starter": where,
+            "runner": {**image, **where, "env": _env({**self.env, **self.output})},
         }
         meta = {"name": self.name, "namespace": self.namespace, "labels": _LABELS}
         return {"apiVersion": "k6.io/v1alpha1", "kind": "TestRun", "metadata": meta, "spec": spec}

@@ -161,7 +161,8 @@ class PodsCollector:
             if trouble := self._fleet.trouble():
                 raise DriverError(trouble)
             if SYSTEM.monotonic_ns() > deadline:
-                raise DriverError(f"{len(found)} of {wanted} pods of k6 were running after {PODS_WITHIN:g} s")
+                why = self._fleet.unplaced()
+                raise DriverError(f"{len(found)} of {wanted} pods of k6 were running after {PODS_WITHIN:g} s" + (why and f": {why}"))
             if select.select([self._stdin], [], [], LOOK)[0] and not os.read(self._stdin, 1):
                 raise DriverError("told to stop before its pods were there")
         self._fleet.leave()
