@@ -37,6 +37,8 @@ class Shop:
     [
         (lambda: cf.Hypothesis("up"), "'up' has no probes: it would hold whatever happens"),
         (lambda: cf.Hypothesis("up", cf.http("web"), cf.http("web")), "several probes named 'GET web/ answers 200'\nhint: give one"),
+        (lambda: cf.k6("l.js", at="web", pods=2), "pods, and the namespace in which they run, go together"),
+        (lambda: cf.k6("l.js", at="web", node_selector={"pool": "load"}), "go together"),
         (lambda: cf.probe(lambda: 1, 1), "can not be called by name from another process\nhint: put it at the top level"),
         (lambda: cf.probe(Shop().orders, 1), "'Shop.orders' can not be called by name"),
         (lambda: cf.probe(functools.partial(shop.answering_pod, "x"), 1), "can not be called by name"),

@@ -457,6 +457,15 @@ LISTED: dict[str, Any] = {"endpoint": "shop", "rate": 0.0, "connection": "keep-a
             {"endpoint": "shop", "file": "l.py", "workers": 3, "listen": "0.0.0.0:5557"},
             Load(**LISTED, driver="locust", processes=3, script=Script(file="l.py", listen="0.0.0.0:5557")),
         ),
+        (
+            {"endpoint": "shop", "file": "l.js", "pods": 2, "namespace": "load", "image": "k6:1", "node_selector": {"pool": "load"}},
+            Load(
+                **LISTED,
+                timeout=60.0,
+                driver="k6",
+                script=Script(file="l.js", pods=2, namespace="load", image="k6:1", node_selector={"pool": "load"}),
+            ),
+        ),
         ({"endpoint": "shop", "driver": "k6"}, Load(endpoint="shop", driver="k6")),
         (
             {"endpoint": "shop", "rate": 5, "stages": [{"rate": 50, "within": "1m"}, {"rate": 9}], "processes": 2},
@@ -489,6 +498,8 @@ def test_a_load_may_be_somebodys_own_file(read: Read, block: dict[str, Any], loa
         ({"endpoint": "shop", "users": 3}, "users"),
         ({"endpoint": "shop", "file": "l.js", "workers": 3}, "is about Locust"),
         ({"endpoint": "shop", "file": "l.py", "listen": "0.0.0.0:5557"}, "not how many"),
+        ({"endpoint": "shop", "file": "l.js", "pods": 2}, "goes together: 'pods', and the 'namespace'"),
+        ({"endpoint": "shop", "file": "l.js", "node_selector": {"pool": "load"}}, "goes together"),
         ({"endpoint": "shop", "stages": [{"rate": 0}]}, "load.stages[0] is no use: ramp"),
         ({"endpoint": "shop", "stages": [{"rate": 1, "for": "5s"}]}, "load.stages[0].for is unknown"),
         ({"endpoint": "shop", "requests": [{"path": "a"}]}, "a path starts with '/'"),
