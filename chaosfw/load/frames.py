@@ -64,8 +64,12 @@ class Frames:
     def write(
         self, number: int, *, sent: int, end: int, outcome: Outcome, status: int, marker: bytes | None, reused: bool, received: int
     ) -> None:
-        index = NO_MARKER if marker is None else self._index(marker)
-        self._rows += SAMPLE.pack(number, sent, end, status, index, outcome, 1 if reused else 0, 0, min(received, 0xFFFFFFFF))
+        index = NO_MARKER if marker is None else self.index(marker)
+        self.take(SAMPLE.pack(number, sent, end, status, index, outcome, 1 if reused else 0, 0, min(received, 0xFFFFFFFF)))
+
+    def take(self, row: bytes) -> None:
+        """A sample that is packed already, with a marker by our numbers."""
+        self._rows += row
         self.count += 1
 
     def flush(self) -> None:
@@ -80,7 +84,8 @@ class Frames:
         self.flush()
         self._put(frame(b"e", encode(ended)))
 
-    def _index(self, marker: bytes) -> int:
+    def index(self, marker: bytes) -> int:
+        """The number that stands for a marker in the samples."""
         found = self._indices.get(marker)
         if found is None:
             if len(self._indices) >= NO_MARKER - 1:

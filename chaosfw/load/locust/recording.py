@@ -7,6 +7,7 @@ nothing here needs a lock. Locust's own statistics are not read.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +17,13 @@ from chaosfw.load.book import Book
 from chaosfw.load.frames import Frames
 from chaosfw.load.health import Vitals
 from chaosfw.load.locust.outcomes import outcome_of
-from chaosfw.model.load import Load, Outcome
+from chaosfw.model.load import NO_MARKER, SAMPLE, Load, Outcome
 from chaosfw.timing import NANOSECONDS, Clock
 
-_current = gevent.getcurrent
+_current, _PACK = gevent.getcurrent, SAMPLE.pack
+_OK = int(Outcome.ok)
+_NOBODY_KNOWS = 1
+"""The flag of a connection that was used before, or nobody knows: Locust does not tell."""
 
 STEPPED = 5_000_000
 """A wall clock that moved more than 5 ms against the monotonic one was set by somebody: what it stamps is not known then."""
@@ -42,9 +46,11 @@ class Recording:
     def __init__(self, load: Load, *, book: Book | Frames, clock: Clock) -> None:
         self._clock, self._now = clock, clock.monotonic_ns
         self._marker = load.marker
-        self.book = book
+        self.book, self._take = book, book.take
         self.arrivals: dict[Any, Arrival] = {}
-        self._flying: dict[object, tuple[int, Arrival | None]] = {}
+        self.flying: dict[int, object] = {}
+        """What ``mark`` gave of each request that is under way."""
+        self.mark: Callable[[], object] = self._mark if load.open else self._now
         self.errors: dict[str, int] = {}
         self.on = clock.monotonic_ns()
         self.off = 0
@@ -58,48 +64,57 @@ class Recording:
     def request(
         self,
         *,
-        response_time: float = 0.0,
+        response_time: float | None = 0.0,
         exception: Any = None,
         response: Any = None,
         start_time: float | None = None,
         response_length: int | None = 0,
+        request_type: str = "",
+        name: str = "",
+        context: Any = None,
+        url: str = "",
         **_told: Any,
     ) -> None:
-        """Locust's ``request`` event. It stamps the start by the wall, and measures the length, in ms, by itself."""
+        """
+        Locust's ``request`` event. It stamps the start by the wall, and measures the length, in ms, by itself. What it tells each time
+        is named here, and looked at directly, because every request waits for this.
+        """
         end = self._now()
-        took = max(0, int((response_time or 0.0) * 1e6))
+        took = int(response_time * 1e6) if response_time and response_time > 0 else 0
         sent = end - took
         if start_time is not None:
-            sent = min(int(start_time * NANOSECONDS) - self._offset, sent)
-        due, arrival = sent, self.arrivals.get(_current()) if self.arrivals else None
-        if arrival is not None and not arrival.taken:
-            arrival.taken, due = True, arrival.due
-            self.book.late(sent - due)
-            self.vitals.sent(due, late=sent - due)
-        status = int(getattr(response, "status_code", 0) or 0)
-        self.book.write(
-            due,
-            sent=sent,
-            end=sent + took,
-            outcome=Outcome.ok if exception is None else outcome_of(exception, status=status),
-            status=min(status, 0xFFFF),
-            marker=self._served_by(response) if self._marker else None,
-            reused=True,  # which connection it went over, Locust does not tell
-            received=int(response_length or 0),
-        )
+            stamped = int(start_time * NANOSECONDS) - self._offset
+            sent = stamped if stamped < sent else sent
+        due = self._turn(sent) if self.arrivals else sent
+        try:
+            status = int(response.status_code or 0)
+        except AttributeError:  # no answer, or something that is not HTTP
+            status = 0
+        outcome = _OK if exception is None else outcome_of(exception, status=status)
+        status = status if status < 0xFFFF else 0xFFFF
+        marker = self._served_by(response) if self._marker else NO_MARKER
+        received = int(response_length) if response_length else 0
+        received = received if received < 0xFFFFFFFF else 0xFFFFFFFF
+        self._take(_PACK(due, sent, sent + took, status, marker, outcome, _NOBODY_KNOWS, 0, received))
 
-    def begun(self) -> object:
-        """A request leaves; what it gives has to be given back when it is over."""
-        mine = object()
-        self._flying[mine] = (self._now(), self.arrivals.get(_current()) if self.arrivals else None)
-        return mine
+    def _turn(self, sent: int) -> int:
+        """When a request was due that was sent then: the first of a task whose turn it was, at its turn."""
+        arrival = self.arrivals.get(_current())
+        if arrival is None or arrival.taken:
+            return sent
+        arrival.taken, due = True, arrival.due
+        self.book.late(sent - due)
+        self.vitals.sent(due, late=sent - due)
+        return due
 
-    def ended(self, mine: object) -> None:
-        self._flying.pop(mine, None)
+    def _mark(self) -> object:
+        """Of a request that leaves, where there are turns; elsewhere the instant is enough."""
+        return (self._now(), self.arrivals.get(_current()))
 
     def cut(self) -> None:
         """At the end: requests whose users were killed while they waited. Nobody will say what became of them."""
-        for sent, arrival in self._flying.values():
+        for mark in self.flying.values():
+            sent, arrival = mark if isinstance(mark, tuple) else (mark, None)
             if arrival is None or arrival.taken:  # else it is told of as an arrival
                 self._unsent(sent, Outcome.aborted)
 
@@ -138,10 +153,11 @@ class Recording:
             self.vitals.sent(now, late=abs(offset - self._offset))
         self._offset = offset
 
-    def _served_by(self, response: Any) -> bytes | None:
+    def _served_by(self, response: Any) -> int:
+        """Asked whether it is there first: to be told that it is not, as an exception, takes longer."""
         headers = getattr(response, "headers", None)
-        found = headers.get(self._marker) if headers else None
-        return str(found).encode("utf-8", "replace") if found else None
+        found = headers[self._marker] if headers and self._marker in headers else None
+        return self.book.index(str(found).encode("utf-8", "replace")) if found else NO_MARKER
 
     def _unsent(self, due: int, outcome: Outcome) -> None:
         self.book.write(due, sent=0, end=0, outcome=outcome, status=0, marker=None, reused=True, received=0)

@@ -37,7 +37,7 @@ class Running:
         self._sealed = False
         if self._pacing is not None:
             self._pacing.install()
-        strict.watched(self._recording.begun, self._recording.ended)
+        strict.watched(self._recording.flying, self._recording.mark)
         events = locust.events
         events.init.add_listener(self._init)
         events.request.add_listener(self._recording.request)

@@ -33,13 +33,13 @@ def patient(timeout: float) -> None:
     HttpSession.request = timed
 
 
-def watched(begun: Callable[[], object], ended: Callable[[object], None]) -> None:
+def watched(flying: dict[int, object], mark: Callable[[], object]) -> None:
     """
-    ``begun`` before each request, ``ended`` with what it gave when the request is over. One whose user is killed meanwhile is never over:
-    Locust tells nothing of it.
+    What ``mark`` gives is in ``flying`` as long as a request is under way. One whose user is killed meanwhile stays there: Locust tells
+    nothing of it.
     """
     for kind in (HttpSession, FastHttpSession):
-        kind.request = _watched(kind.request, begun, ended)
+        kind.request = _watched(kind.request, flying, mark)
 
 
 def once() -> None:
@@ -64,15 +64,17 @@ def once() -> None:
         ConnectionPool.get_socket = get_socket
 
 
-def _watched(request: Callable[..., Any], begun: Callable[[], object], ended: Callable[[object], None]) -> Callable[..., Any]:
+def _watched(request: Callable[..., Any], flying: dict[int, object], mark: Callable[[], object]) -> Callable[..., Any]:
     def asked(session: Any, *positional: Any, **named: Any) -> Any:
-        mine = begun()
+        mine = mark()
+        key = id(mine)  # its own for as long as it is there
+        flying[key] = mine
         try:
             answer = request(session, *positional, **named)
         except Exception:  # not GreenletExit, which is what kills a user
-            ended(mine)
+            del flying[key]
             raise
-        ended(mine)
+        del flying[key]
         return answer
 
     return asked

@@ -67,7 +67,7 @@ class Worker:
         self._last = False
         if self._pacing is not None:
             self._pacing.install()
-        strict.watched(self._recording.begun, self._recording.ended)
+        strict.watched(self._recording.flying, self._recording.mark)
         locust.events.init.add_listener(self._init)
         locust.events.request.add_listener(self._recording.request)
         locust.events.user_error.add_listener(self._recording.failed)
