@@ -68,6 +68,7 @@ class Running:
         self._environment = environment
         if users(self._load):
             environment.shape_class = None  # how many there are has been said
+        self._recording.instead_of(environment.events)
         gevent.spawn(self._recording.watch)
         gevent.spawn(self._await_the_end)
 

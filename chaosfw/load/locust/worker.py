@@ -92,6 +92,7 @@ class Worker:
 
     def _init(self, environment: Any, **told: Any) -> None:
         self._environment = environment
+        self._recording.instead_of(environment.events)
         gevent.spawn(self._recording.watch)
         gevent.spawn(self._listen)
 
