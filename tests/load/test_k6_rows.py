@@ -174,6 +174,11 @@ def test_an_extension_that_needs_a_later_k6_does_not_change_it_in_silence(tmp_pa
     assert not (tmp_path / "k6").exists()
 
 
+def test_a_directory_is_refused_before_anything_is_fetched(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is a directory"):
+        build.build(print, out=tmp_path)
+
+
 def test_without_go_it_says_what_there_is_instead(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
 

@@ -191,6 +191,63 @@ print(told)
 """
 
 
+COUNTED = (
+    SIMPLE
+    + """
+
+from locust import events
+
+
+@events.quitting.add_listener
+def told(environment, **_):
+    print("Locust counted", environment.stats.total.num_requests, environment.stats.total.num_failures)
+"""
+)
+
+
+@pytest.mark.parametrize(("path", "bad"), [("/ok", False), ("/500", True)])
+def test_whoever_looks_at_locusts_own_figures_at_the_end_finds_every_request(server: Server, tmp_path: Path, path: str, bad: bool) -> None:
+    """They are written a pulse later than Locust would."""
+    run = start(tmp_path, COUNTED.format(path=path), url=server.url, users=4, spawn_rate=4.0)
+    try:
+        wait_for(run, 50)
+        seal = ended(run)
+    finally:
+        run.kill()
+
+    assert f"Locust counted {seal.count} {seal.count if bad else 0}\n" in (tmp_path / "locust.log").read_text()
+    assert any(words.startswith(f"Locust's own summary: {seal.count:,} requests") for words in seal.said)
+
+
+STRANGE = """
+import logging, pathlib, sys
+import gevent.monkey; gevent.monkey.patch_all()
+from locust.event import Events
+from chaosfw.load.book import Book
+from chaosfw.load.locust.recording import Recording
+from chaosfw.model.load import Load
+from chaosfw.timing import SYSTEM
+
+logging.basicConfig(format="%(levelname)s %(message)s")
+book, events = Book(pathlib.Path(sys.argv[1])), Events()
+recording = Recording(Load(endpoint="shop", rate=0.0), book=book, clock=SYSTEM)
+recording.instead_of(events)  # nothing there is Locust's
+events.request.add_listener(recording.request)
+for response_time in (1.0, "soon", None, 2.0):
+    events.request.fire(request_type="MINE", name="x", response_time=response_time, response_length=3, response=None, exception=None)
+events.request.fire(request_type="MINE", name="x", response_time=1.0, response_length=None, exception=ValueError("no"))
+recording.catch_up()
+print(book.count)
+"""
+
+
+def test_what_a_files_own_client_tells_stops_no_recording(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", STRANGE, str(tmp_path / "book")], capture_output=True, text=True, timeout=60, check=True)
+
+    assert done.stdout == "4\n"
+    assert done.stderr.count("ERROR a request that Locust told of can not be written down: ('MINE', 'x'") == 1
+
+
 def test_a_turn_that_was_given_to_a_user_who_is_killed_at_that_moment_is_not_forgotten() -> None:
     """At the end of a load Locust kills who waits; a hole in the schedule would be a request that nobody missed."""
     told = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, timeout=60, check=True).stdout

@@ -43,7 +43,8 @@ def target(version: str = VERSION, variables: Mapping[str, str] = os.environ) ->
 def build(told: Callable[[str], None], *, version: str = VERSION, others: Sequence[str] = (), out: Path | None = None) -> Path:
     """
     The program, made anew. ``others``: modules of other extensions that it shall have, as ``go get`` takes them. ``told`` hears how far it
-    is. Raises UsageError for a version that can not be one, DriverError with the last words of Go when it fails.
+    is. Raises UsageError for a version that can not be one, for extensions that need another, and for an ``out`` that is a directory;
+    DriverError with the last words of Go when it fails.
     """
     version = version.removeprefix("v")
     if not re.fullmatch(r"[1-9]\d*\.\d+\.\d+(-[\w.]+)?", version):
@@ -51,6 +52,8 @@ def build(told: Callable[[str], None], *, version: str = VERSION, others: Sequen
     if golang.found() is None:
         raise DriverError("there is no Go here to build k6 with", hint=f"{golang.HOW_TO_GET}; without it k6's own CSV is read, as before")
     place = out or target(version)
+    if place.is_dir():
+        raise UsageError(f"{place} is a directory, the name of a file was expected", hint=f"--out {place / 'k6'}")
     with tempfile.TemporaryDirectory(prefix="chaosfw-k6-") as made:
         work = Path(made)
         _write(work, version=version, others=others)
@@ -95,7 +98,11 @@ def _same(file: Path, *, version: str) -> None:
 
 def _put(program: Path, place: Path) -> None:
     """All at once: a program that is there is whole."""
-    place.parent.mkdir(parents=True, exist_ok=True)
     made = place.with_name(f".{place.name}.{os.getpid()}")
-    shutil.copy(program, made)
-    made.replace(place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(program, made)
+        made.replace(place)
+    except OSError as trouble:
+        made.unlink(missing_ok=True)
+        raise DriverError(f"it is built, and can not be put there: {trouble}", hint="--out says where to") from trouble

@@ -7,6 +7,7 @@ nothing here needs a lock. Locust's own statistics are not read, but they are wr
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from chaosfw.load.locust.outcomes import outcome_of
 from chaosfw.model.load import NO_MARKER, SAMPLE, Load, Outcome
 from chaosfw.timing import NANOSECONDS, Clock
 
+_LOG = logging.getLogger(__name__)
 _current, _PACK = gevent.getcurrent, SAMPLE.pack
 _OK = int(Outcome.ok)
 _NOBODY_KNOWS = 1
@@ -63,14 +65,16 @@ class Recording:
 
     def instead_of(self, events: Any) -> None:
         """
-        Takes the place of Locust's own listener to its ``request`` event, which is called from here, a pulse later at most, and before a
-        worker reports: it costs a user several times what ours does. What is not known as Locust's (2.32 to 2.47) stays where it is.
+        Takes the place of Locust's own listener to its ``request`` event, which is called from here, a pulse later at most, and before
+        anybody reports or looks at the end: it costs a user more than ours does. What is not known as Locust's (2.32 to 2.47) stays
+        where it is.
         """
         known = [one for one in events.request._handlers if getattr(one, "__qualname__", "") == _STATISTICS]
         if len(known) == 1:
             events.request.remove_listener(known[0])
-            events.report_to_master._handlers.insert(0, self.catch_up)
             self._statistics = known[0]
+            for event in (events.report_to_master, events.test_stop, events.quitting):
+                event._handlers.insert(0, self.catch_up)
 
     def begin(self, on: int) -> None:
         """What was due before is warm-up."""
@@ -107,9 +111,12 @@ class Recording:
 
     def catch_up(self, **_told: Any) -> None:
         """What was put aside goes into the book: nothing here gives the turn to another greenlet."""
-        for told in self._aside:
-            self._write(*told)
-        self._aside.clear()
+        aside, self._aside = self._aside, []
+        for told in aside:
+            try:
+                self._write(*told)
+            except Exception:  # what a file's own client tells may be anything; Locust, too, goes on when a listener stumbles
+                _LOG.exception("a request that Locust told of can not be written down: %r", told)
 
     def _write(
         self,

@@ -30,6 +30,8 @@ const (
 	failed, expected, untold = 1, 0, 2
 	// Different tags that are kept in memory: a script can make more of them than there is room for.
 	most = 10_000
+	// Bytes of rows in one frame, should nobody read for a while.
+	largest = 1 << 20
 )
 
 func init() {
@@ -124,6 +126,9 @@ func (r *rows) request(trail *httpext.Trail) {
 	}
 	vu, _ := strconv.ParseUint(trail.Metadata["vu"], 10, 32)
 	told := r.number(trail.Tags)
+	if len(r.pending) >= largest {
+		r.requests()
+	}
 	row := binary.LittleEndian.AppendUint64(r.pending, uint64(r.monotonic(trail.EndTime)))
 	row = binary.LittleEndian.AppendUint64(row, uint64(trail.Blocked+trail.Duration))
 	row = binary.LittleEndian.AppendUint32(row, told)
@@ -139,9 +144,8 @@ func (r *rows) number(set *metrics.TagSet) uint32 {
 	found.Error, _ = set.Get("error")
 	known, there := r.known[found]
 	if !there && len(r.known) >= most {
-		r.frame('q', r.pending)
+		r.requests()
 		r.frame('n', nil) // numbers begin again
-		r.pending = r.pending[:0]
 		clear(r.known)
 	}
 	if !there {
@@ -180,6 +184,13 @@ func (r *rows) other(sample metrics.Sample) {
 // monotonic is exact however the wall was set meanwhile: Go keeps both clocks of an instant.
 func (r *rows) monotonic(at time.Time) int64 { return r.mono + int64(at.Sub(r.base)) }
 
+func (r *rows) requests() {
+	if len(r.pending) > 0 {
+		r.frame('q', r.pending)
+		r.pending = r.pending[:0]
+	}
+}
+
 func (r *rows) frame(kind byte, payload []byte) {
 	r.frames = binary.LittleEndian.AppendUint32(append(r.frames, kind), uint32(len(payload)))
 	r.frames = append(r.frames, payload...)
@@ -196,10 +207,7 @@ func (r *rows) flush() {
 		r.frame('u', binary.LittleEndian.AppendUint64(nil, r.strange))
 		r.strange = 0
 	}
-	if len(r.pending) > 0 {
-		r.frame('q', r.pending)
-		r.pending = r.pending[:0]
-	}
+	r.requests()
 	told := r.frames
 	r.frames = make([]byte, 0, len(told))
 	r.mutex.Unlock()
