@@ -248,6 +248,34 @@ def test_what_a_files_own_client_tells_stops_no_recording(tmp_path: Path) -> Non
     assert done.stderr.count("ERROR a request that Locust told of can not be written down: ('MINE', 'x'") == 1
 
 
+BEFORE = """
+import pathlib, sys
+import gevent.monkey; gevent.monkey.patch_all()
+import gevent
+from chaosfw.load.book import Book
+from chaosfw.load.locust.recording import Arrival, Recording
+from chaosfw.model.load import SAMPLE, Load
+from chaosfw.timing import SYSTEM
+
+file = pathlib.Path(sys.argv[1])
+book = Book(file)
+recording = Recording(Load(endpoint="shop", rate=10.0), book=book, clock=SYSTEM)
+recording.request(response_time=1.0, name="on_start")
+recording.arrivals[gevent.getcurrent()] = Arrival(due=5)
+recording.request(response_time=1.0, name="the arrival")
+recording.request(response_time=1.0, name="the one after it")
+book.close()
+print([due == 5 for due, *_ in SAMPLE.iter_unpack(file.read_bytes())])
+"""
+
+
+def test_a_request_before_a_turn_does_not_take_it(tmp_path: Path) -> None:
+    """It is written down by whoever comes next, whose turn it may be."""
+    done = subprocess.run([sys.executable, "-c", BEFORE, str(tmp_path / "book")], capture_output=True, text=True, timeout=60, check=True)
+
+    assert done.stdout == "[False, True, False]\n"
+
+
 def test_a_turn_that_was_given_to_a_user_who_is_killed_at_that_moment_is_not_forgotten() -> None:
     """At the end of a load Locust kills who waits; a hole in the schedule would be a request that nobody missed."""
     told = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, timeout=60, check=True).stdout

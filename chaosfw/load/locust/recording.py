@@ -73,8 +73,9 @@ class Recording:
         if len(known) == 1:
             events.request.remove_listener(known[0])
             self._statistics = known[0]
-            for event in (events.report_to_master, events.test_stop, events.quitting):
+            for event in (events.report_to_master, events.test_stop):
                 event._handlers.insert(0, self.catch_up)
+            events.quitting._handlers.append(self.catch_up)  # whose listeners are called last to first
 
     def begin(self, on: int) -> None:
         """What was due before is warm-up."""
@@ -107,7 +108,7 @@ class Recording:
             self._aside.append(told)
             return
         self.catch_up()
-        self._write(*told, exception=exception)
+        self._write(*told, arrival=self.arrivals.get(_current()), exception=exception)
 
     def catch_up(self, **_told: Any) -> None:
         """What was put aside goes into the book: nothing here gives the turn to another greenlet."""
@@ -128,13 +129,14 @@ class Recording:
         response_length: int | None,
         status_code: Any,
         headers: Any,
+        arrival: Arrival | None = None,
         exception: Any = None,
     ) -> None:
         took = int(response_time * 1e6) if response_time and response_time > 0 else 0
         sent = end - took
         if start_time is not None:
             sent = min(int(start_time * NANOSECONDS) - self._offset, sent)
-        due = self._turn(sent) if self.arrivals else sent
+        due = self._turn(arrival, sent=sent)
         status = int(status_code or 0)
         outcome = _OK if exception is None else outcome_of(exception, status=status)
         marker = self._served_by(headers) if self._marker else NO_MARKER
@@ -143,9 +145,8 @@ class Recording:
         if self._statistics is not None:
             self._statistics(request_type, name, response_time, response_length, exception)
 
-    def _turn(self, sent: int) -> int:
+    def _turn(self, arrival: Arrival | None, *, sent: int) -> int:
         """When a request was due that was sent then: the first of a task whose turn it was, at its turn."""
-        arrival = self.arrivals.get(_current())
         if arrival is None or arrival.taken:
             return sent
         arrival.taken, due = True, arrival.due
