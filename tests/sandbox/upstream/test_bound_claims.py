@@ -177,6 +177,9 @@ async def _story(running: Plane) -> dict[str, Object]:
     def phase(found: Object, kind: str, **wanted: str) -> bool:
         return all(found[kind][name]["status"]["phase"] == word for name, word in wanted.items())
 
+    # Long before a claim names them: Kubernetes' controller says "not found" of a class that it has not heard of yet.
+    await add(CLASSES, storage_class("people", "kubernetes.io/no-provisioner", volumeBindingMode="WaitForFirstConsumer"))
+    await add(CLASSES, storage_class("foreign", "example.com/disks"))
     await add(VOLUMES, volume("large", size="9Gi"), volume("small", size="2Gi"), volume("red", size="2Gi", labels={"colour": "red"}))
     await seen.until(lambda found: phase(found, "volumes", large="Available", small="Available", red="Available"))
     await add(CLAIMS, claim("red", storageClassName="", selector={"matchLabels": {"colour": "red"}}))
@@ -196,8 +199,6 @@ async def _story(running: Plane) -> dict[str, Object]:
     await client.delete(CLAIMS, "one", **PLACE)
     book["given back"] = _same(await seen.until(lambda found: phase(found, "volumes", small="Released")), loser)
 
-    await add(CLASSES, storage_class("people", "kubernetes.io/no-provisioner", volumeBindingMode="WaitForFirstConsumer"))
-    await add(CLASSES, storage_class("foreign", "example.com/disks"))
     locals_ = [volume(f"on-{node}", storageClassName="people", nodeAffinity=on(node)) for node in ("n1", "n2")]
     await add(VOLUMES, *locals_)
     await add(CLAIMS, claim("local", storageClassName="people"), claim("abroad", storageClassName="foreign"))
